@@ -1,0 +1,1 @@
+"""SOMS, the Smart Order Management System."""

@@ -1,0 +1,92 @@
+"""The words of the domain with their bounds: one place for what a SKU, a quantity or a price may be (rest.md, Shapes).
+
+Annotated types for pydantic models of REST bodies, events and domain arguments alike. Knows no transport and no database.
+"""
+
+import unicodedata
+import zoneinfo
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field, StringConstraints
+
+MAXIMUM_QUANTITY = 1_000_000
+MAXIMUM_PRICE = 1_000_000_000
+MAXIMUM_LINES = 1_000
+MAXIMUM_STOCK = 1_000_000_000
+
+
+def _plain(text: str) -> str:
+    """Refuse what no database text or mail header can carry: control characters (but line breaks and tabs) and lone surrogates."""
+    if any(unicodedata.category(c) in {"Cc", "Cs"} and c not in "\n\r\t" for c in text):
+        raise ValueError("must not contain control characters")
+    return text
+
+
+def _one_line(text: str) -> str:
+    if any(c in text for c in "\n\r\t"):
+        raise ValueError("must be one line")
+    return _plain(text)
+
+
+def _sku(text: str) -> str:
+    if text in {".", ".."}:
+        raise ValueError("must not be a path segment")
+    return text
+
+
+def _zone(name: str) -> str:
+    if name not in zoneinfo.available_timezones():
+        raise ValueError("must be an IANA time zone")
+    return name
+
+
+def _canonical_email(email: str) -> str:
+    """One form for one mailbox: NFC, lower case (RFC 5321 lets hosts ignore case; every host we know does)."""
+    return unicodedata.normalize("NFC", email).lower()
+
+
+def _password(text: str) -> str:
+    if not 10 <= len(text.encode()) <= 256:  # noqa: PLR2004 - the bounds of rest.md
+        raise ValueError("must have 10 to 256 bytes")
+    return text
+
+
+# printable ASCII without `/`, no space at either end
+Sku = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[!-.0-~]([ -.0-~]*[!-.0-~])?$"), AfterValidator(_sku)]
+Quantity = Annotated[int, Field(strict=True, ge=1, le=MAXIMUM_QUANTITY)]
+Price = Annotated[int, Field(strict=True, ge=0, le=MAXIMUM_PRICE)]
+StockCount = Annotated[int, Field(strict=True, ge=0, le=MAXIMUM_STOCK)]
+Currency = Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")]
+Country = Annotated[str, StringConstraints(pattern="^[A-Z]{2}$")]
+Email = Annotated[EmailStr, Field(max_length=254), AfterValidator(_canonical_email)]
+Phone = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$")]
+Password = Annotated[str, AfterValidator(_password)]
+IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[!-~]+$")]
+TimeZone = Annotated[str, AfterValidator(_zone)]
+Locale = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=35)]
+Word = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True), AfterValidator(_one_line)]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), AfterValidator(_one_line)]
+Reason = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True), AfterValidator(_plain)]
+Note = Annotated[str, StringConstraints(max_length=2_000), AfterValidator(_plain)]
+Text = Annotated[str, StringConstraints(max_length=5_000), AfterValidator(_plain)]
+OptionalLine = Annotated[str, StringConstraints(max_length=200, strip_whitespace=True), AfterValidator(_one_line)]
+ClockTime = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+
+
+class Value(BaseModel):
+    """A value of the domain: frozen, and closed against members nobody knows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PostalAddress(Value):
+    """Where goods go; members of rest.md without `id` and `is_default`."""
+
+    name: Line
+    line1: Line
+    line2: OptionalLine = ""
+    city: Line
+    region: OptionalLine = ""
+    postal_code: OptionalLine = ""
+    country: Country
+    phone: OptionalLine = ""
