@@ -1,0 +1,109 @@
+"""One child process: an own session, a signal that ends it when its supervisor dies, a clean stop with a deadline.
+
+Knows nothing of what the child does. Linux is needed for what happens after a `kill -9` of the supervisor.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Self
+
+MARK = "SOMS_STACK"
+LONGEST_LINE_BYTES = 1 << 20
+
+
+class Child:
+    """A running process and everything it started."""
+
+    def __init__(self, process: asyncio.subprocess.Process, stop_signal: signal.Signals) -> None:
+        """Take over `process`; `stop_signal` asks it to end cleanly."""
+        self.process = process
+        self.stop_signal = stop_signal
+
+    @classmethod
+    async def spawn(
+        cls,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        output: IO[bytes] | int = asyncio.subprocess.PIPE,
+        stop_signal: signal.Signals = signal.SIGTERM,
+    ) -> Self:
+        """Start `command` in a session of its own; it gets `stop_signal` from the kernel when the thread that calls this ends."""
+        process = await asyncio.create_subprocess_exec(
+            *_ends_with_parent(stop_signal),
+            *command,
+            env=dict(environment),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+            limit=LONGEST_LINE_BYTES,
+        )
+        return cls(process, stop_signal)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process itself is gone."""
+        return self.process.returncode is not None
+
+    async def wait(self) -> int:
+        """The exit code, negative for a signal, once it has ended."""
+        return await self.process.wait()
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Ask it to end, wait at most `grace_seconds`, then kill whatever is left of its group."""
+        try:
+            if not self.ended:
+                self._signal(self.stop_signal)
+                async with asyncio.timeout(grace_seconds):
+                    await self.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._signal(signal.SIGKILL)
+        await self.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+
+def _ends_with_parent(stop_signal: signal.Signals) -> list[str]:
+    """A prefix that asks the kernel for `stop_signal` at the parent's death; a hook before exec would be unsafe beside threads."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", stop_signal.name, "--"] if setpriv else []
+
+
+def marked(environment: Mapping[str, str], home: Path) -> dict[str, str]:
+    """`environment` plus the mark by which a later supervisor of `home` knows the child as one of its own."""
+    return {**environment, MARK: str(home.resolve())}
+
+
+async def end_stragglers(home: Path, grace_seconds: float = 10) -> int:
+    """Wait for children of a killed supervisor of `home`, which end by themselves, and kill those that do not.
+
+    Tells how many there were.
+    """
+    found = first = set(_stragglers(home))
+    deadline = time.monotonic() + grace_seconds
+    while found and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)
+        found = set(_stragglers(home))
+    for process_id in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process_id, signal.SIGKILL)
+    return len(first)
+
+
+def _stragglers(home: Path) -> Iterator[int]:
+    mark = f"{MARK}={home.resolve()}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark in (folder / "environ").read_bytes().split(b"\0") and int(folder.name) != os.getpid():
+                yield int(folder.name)
