@@ -1,0 +1,179 @@
+"""The way to PostgreSQL: connections, transactions and raw statements. One schema and one role per service.
+
+The only module that opens connections. `transaction()` stands in for Tortoise's own, which loses a pooled connection
+when its task is cancelled during BEGIN.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import asyncpg
+from tortoise import Tortoise
+from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
+from tortoise.connection import get_connection, get_connections
+from tortoise.exceptions import DBConnectionError
+
+from soms.config import Settings
+from soms.errors import FailedPrecondition, Unavailable
+
+log = logging.getLogger(__name__)
+
+SCHEMAS = ("users", "products", "orders")
+# what a lost, full or restarting database raises
+OUTAGES = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    DBConnectionError,
+    OSError,
+    TimeoutError,
+)
+POOL_SIZE = 8
+ACQUIRE_SECONDS = 1.0
+STATEMENT_SECONDS = 3.0
+WAIT_SECONDS = 60.0
+
+
+def role(schema: str) -> str:
+    """The role that owns the rows of `schema` and can touch nothing else."""
+    return f"soms_{schema}"
+
+
+def tortoise_config(settings: Settings, *schemas: str, owner: bool = False) -> dict[str, Any]:
+    """Tortoise's configuration: one connection and one app per schema, as the service's role or as the owner of all."""
+    url = urlsplit(settings.postgres or "")
+    if not url.hostname:
+        raise FailedPrecondition("no PostgreSQL: start the engines (`soms engines`, `soms up`) or set SOMS_POSTGRES")
+    return {
+        "connections": {
+            schema: {
+                "engine": "tortoise.backends.asyncpg",
+                "credentials": {
+                    "host": url.hostname,
+                    "port": url.port or 5432,
+                    "database": url.path.lstrip("/") or "soms",
+                    "user": url.username if owner else role(schema),
+                    "password": url.password if owner else settings.secret(f"role-{schema}"),
+                    "schema": schema,
+                    "application_name": f"soms-{schema}",
+                    "minsize": 1,
+                    "maxsize": POOL_SIZE,
+                    "timeout": ACQUIRE_SECONDS * 3,
+                    "command_timeout": STATEMENT_SECONDS,
+                },
+            }
+            for schema in schemas
+        },
+        "apps": {
+            schema: {
+                "models": [f"soms.models.{schema[:-1]}"],
+                "default_connection": schema,
+                "migrations": f"soms.models.migrations.{schema}",
+            }
+            for schema in schemas
+        },
+        "use_tz": True,
+        "timezone": "UTC",
+    }
+
+
+@contextlib.asynccontextmanager
+async def connected(settings: Settings, *schemas: str) -> AsyncIterator[None]:
+    """Open the pools of these schemas and close them at the end.
+
+    Waits for PostgreSQL and for its migrations. Raises Unavailable when they are not there after `WAIT_SECONDS`.
+    """
+    await Tortoise.init(config=tortoise_config(settings, *schemas), _enable_global_fallback=True)
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            for schema in schemas:
+                await _migrated(schema)
+    except TimeoutError as cause:
+        await Tortoise.close_connections()
+        raise Unavailable(
+            f"PostgreSQL has no migrated schema for {', '.join(schemas)} after {WAIT_SECONDS:.0f} s (soms migrate)"
+        ) from cause
+    try:
+        yield
+    finally:
+        await Tortoise.close_connections()
+
+
+async def _migrated(schema: str) -> None:
+    waiting = False
+    while True:
+        try:
+            if await fetch(schema, "select 1 from tortoise_migrations limit 1"):
+                return
+        except (Unavailable, asyncpg.UndefinedTableError, asyncpg.InvalidAuthorizationSpecificationError) as reason:
+            if not waiting:
+                log.warning("waiting for schema %s: %s", schema, reason)
+            waiting = True
+        await asyncio.sleep(0.1)
+
+
+@contextlib.contextmanager
+def outages() -> Iterator[None]:
+    """Say Unavailable for whatever a lost database raises."""
+    try:
+        yield
+    except OUTAGES as cause:
+        raise Unavailable("the database is away", retry_after=1) from cause
+
+
+async def fetch(schema: str, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+    """Run one statement, in the transaction under way if there is one, and give its rows.
+
+    Raises Unavailable while the database is away, and asyncpg's own errors for what the statement did wrong.
+    """
+    client = cast("AsyncpgDBClient", get_connection(schema))
+    if isinstance(client, TransactionWrapper):
+        with outages():
+            return cast("list[asyncpg.Record]", await client._connection.fetch(statement, *arguments))  # noqa: SLF001 - Tortoise has no public way to asyncpg
+    async with _acquired(client) as connection:
+        return cast("list[asyncpg.Record]", await connection.fetch(statement, *arguments))
+
+
+@contextlib.asynccontextmanager
+async def transaction(schema: str) -> AsyncIterator[None]:
+    """One READ COMMITTED transaction for all models and `fetch` calls of `schema` in this task.
+
+    Inside another transaction of the same schema it is a savepoint. Start no task, RPC or hashing inside.
+    """
+    client = cast("AsyncpgDBClient", get_connection(schema))
+    if isinstance(client, TransactionWrapper):
+        async with client._connection.transaction():  # noqa: SLF001 - Tortoise has no public way to asyncpg
+            yield
+        return
+    async with _acquired(client) as connection:
+        inner = TransactionWrapper(client)
+        inner._connection = connection  # noqa: SLF001 - what Tortoise's own context does
+        async with connection.transaction():
+            token = get_connections().set(schema, inner)
+            try:
+                yield
+            finally:
+                get_connections().reset(token)
+
+
+@contextlib.asynccontextmanager
+async def _acquired(client: AsyncpgDBClient) -> AsyncIterator[asyncpg.Connection]:
+    """A pooled connection that comes back to the pool whatever happens, cancellation at any point included."""
+    with outages():
+        if client._pool is None:  # noqa: SLF001 - opened lazily, as Tortoise does
+            async with client._pool_init_lock:  # noqa: SLF001
+                if client._pool is None:  # noqa: SLF001
+                    await client.create_connection(with_db=True)
+        pool = cast("asyncpg.Pool", client._pool)  # noqa: SLF001
+        async with pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
+            yield connection

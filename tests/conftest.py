@@ -1,0 +1,47 @@
+"""What all tests share: one real PostgreSQL for the run, migrated, with every table empty at the start of a test that asks for it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from soms.config import Settings
+from soms.local import postgres
+from soms.models.database import SCHEMAS, connected
+from soms.models.schema import migrate
+
+TABLES = """
+select string_agg(format('%I.%I', schemaname, tablename), ',') from pg_tables
+where schemaname = any($1) and tablename <> 'tortoise_migrations'
+"""
+
+
+@pytest.fixture(scope="session")
+async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[postgres.Postgres]:
+    """The PostgreSQL server of this run; without fsync, as nothing of it outlives the run."""
+    async with postgres.running(tmp_path_factory.mktemp("postgres"), fsync="off") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+async def settings(server: postgres.Postgres, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings of a stack of its own, on a migrated database."""
+    stack = Settings(home=Path(tmp_path_factory.mktemp("home")), postgres=server.dsn)
+    await migrate(stack)
+    return stack
+
+
+@pytest.fixture(scope="session")
+async def connections(settings: Settings) -> AsyncIterator[None]:
+    """Pools to every schema, each with its own role."""
+    async with connected(settings, *SCHEMAS):
+        yield
+
+
+@pytest.fixture
+async def database(server: postgres.Postgres, connections: None) -> None:
+    """Empty tables."""
+    owner = await asyncpg.connect(server.dsn)
+    await owner.execute(f"truncate {await owner.fetchval(TABLES, list(SCHEMAS))}")
+    await owner.close()
