@@ -20,6 +20,27 @@ class Status(enum.StrEnum):
     CANCELLED = "cancelled"
 
 
+class Action(enum.StrEnum):
+    """What may be done to an order."""
+
+    CANCEL = "cancel"
+    PAY = "pay"
+    SHIP = "ship"
+    DELIVER = "deliver"
+    RETURN = "return"
+
+
+# the state machine: what may be done where
+ALLOWED: dict[Status, dict[Action, Status]] = {
+    Status.PLACED: {Action.CANCEL: Status.CANCELLED, Action.PAY: Status.PAID},
+    Status.PAID: {Action.CANCEL: Status.CANCELLED, Action.SHIP: Status.SHIPPED},
+    Status.SHIPPED: {Action.DELIVER: Status.DELIVERED},
+    Status.DELIVERED: {Action.RETURN: Status.RETURNED},
+    Status.RETURNED: {},
+    Status.CANCELLED: {},
+}
+
+
 class Attempt(Model):
     """The fence of a placement: the first of PLACED and ABANDONED stands for good."""
 
@@ -61,7 +82,7 @@ class OrderLine(Model):
     """One line, in the order it was sent (`position` from 1)."""
 
     id = fields.BigIntField(primary_key=True)
-    order = fields.ForeignKeyField("orders.Order", related_name="lines", on_delete=fields.NO_ACTION)
+    order: fields.ForeignKeyRelation[Order] = fields.ForeignKeyField("orders.Order", related_name="lines", on_delete=fields.NO_ACTION)
     position = fields.IntField()
     sku = fields.CharField(max_length=64)
     name = fields.CharField(max_length=200)
@@ -80,7 +101,7 @@ class TimelineEntry(Model):
     """Who changed an order, when and why."""
 
     id = fields.BigIntField(primary_key=True)
-    order = fields.ForeignKeyField("orders.Order", related_name="timeline", on_delete=fields.NO_ACTION)
+    order: fields.ForeignKeyRelation[Order] = fields.ForeignKeyField("orders.Order", related_name="timeline", on_delete=fields.NO_ACTION)
     version = fields.BigIntField()
     at = fields.DatetimeField()
     status_from = fields.CharField(max_length=9, null=True)

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -19,7 +20,7 @@ def size(asked: int) -> int:
     return asked or DEFAULT_SIZE
 
 
-def position(token: str, *kinds: type) -> list[Any] | None:
+def position(token: str, *kinds: Callable[[Any], Any]) -> list[Any] | None:
     """The values of the last row seen, one of each kind, or None for the first page. Raises InvalidArgument for a token not ours."""
     if not token:
         return None
