@@ -9,43 +9,49 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Self
 
 MARK = "SOMS_STACK"
 LONGEST_LINE_BYTES = 1 << 20
+LAST_LINES_SECONDS = 1
+Say = Callable[[str], None]
 
 
 class Child:
     """A running process and everything it started."""
 
-    def __init__(self, process: asyncio.subprocess.Process, stop_signal: signal.Signals) -> None:
-        """Take over `process`; `stop_signal` asks it to end cleanly."""
+    def __init__(self, process: asyncio.subprocess.Process, stop_signal: signal.Signals, say: Say | None = None) -> None:
+        """Take over `process`; `stop_signal` asks it to end cleanly, `say` gets the lines of its output pipe."""
         self.process = process
         self.stop_signal = stop_signal
+        self._relay = asyncio.create_task(_relay(process.stdout, say)) if process.stdout and say else None
 
     @classmethod
     async def spawn(
         cls,
         command: Sequence[str],
         environment: Mapping[str, str],
-        *,
-        output: IO[bytes] | int = asyncio.subprocess.PIPE,
+        output: IO[bytes] | Say,
         stop_signal: signal.Signals = signal.SIGTERM,
     ) -> Self:
-        """Start `command` in a session of its own; it gets `stop_signal` from the kernel when the thread that calls this ends."""
+        """Start `command` in a session of its own, output and errors to a file or line by line to a function.
+
+        It gets `stop_signal` from the kernel when the thread that calls this ends, however it ends.
+        """
+        say = output if callable(output) else None
         process = await asyncio.create_subprocess_exec(
             *_ends_with_parent(stop_signal),
             *command,
             env=dict(environment),
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=output,
+            stdout=asyncio.subprocess.PIPE if callable(output) else output,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
             limit=LONGEST_LINE_BYTES,
         )
-        return cls(process, stop_signal)
+        return cls(process, stop_signal, say)
 
     @property
     def ended(self) -> bool:
@@ -68,10 +74,35 @@ class Child:
         finally:
             self._signal(signal.SIGKILL)
         await self.wait()
+        if self._relay:
+            await asyncio.wait([self._relay], timeout=LAST_LINES_SECONDS)
+            self._relay.cancel()
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
+
+
+async def run(command: Sequence[str], environment: Mapping[str, str], *, seconds: float, output: IO[bytes] | Say) -> int:
+    """Run `command` to its end and give its exit code; killed and TimeoutError after `seconds`."""
+    started = await Child.spawn(command, environment, output)
+    try:
+        async with asyncio.timeout(seconds):
+            return await started.wait()
+    finally:
+        await started.stop(grace_seconds=0)
+
+
+async def _relay(output: asyncio.StreamReader, say: Say) -> None:
+    while True:  # ends with the pipe
+        try:
+            line = await output.readline()
+        except ValueError:
+            say(f"(a line of more than {LONGEST_LINE_BYTES} bytes)")
+            continue
+        if not line:
+            return
+        say(line.decode(errors="replace").rstrip("\r\n"))
 
 
 def _ends_with_parent(stop_signal: signal.Signals) -> list[str]:

@@ -1,10 +1,14 @@
-"""What all engines share: first-start work, start, ready within a deadline, a log file, a clean stop. Knows no engine by name."""
+"""What all engines share: first-start work, start, ready within a deadline, a log file, a clean stop.
+
+Knows no engine by name. Whoever starts one holds its home alone (`up.only_one`).
+"""
 
 import abc
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,6 +35,7 @@ class Engine(abc.ABC):
         self.folder = self.home / self.name
         self.log = self.home / "log" / f"{self.name}.log"
         self.child: child.Child | None = None
+        self.say: Callable[[str], None] = lambda _line: None
 
     @property
     @abc.abstractmethod
@@ -41,6 +46,11 @@ class Engine(abc.ABC):
     @abc.abstractmethod
     def record(self) -> Mapping[str, Any]:
         """What `engines.json` says about it."""
+
+    @property
+    @abc.abstractmethod
+    def address(self) -> str:
+        """Where people or tools reach it, without secrets."""
 
     @abc.abstractmethod
     async def prepare(self) -> None:
@@ -56,6 +66,7 @@ class Engine(abc.ABC):
 
     async def start(self) -> child.Child:
         """Start it and wait until it answers; raises Unavailable with the end of its log when it does not."""
+        began = time.monotonic()
         self.log.parent.mkdir(parents=True, exist_ok=True)
         await self.prepare()
         if taken := [str(port) for port in self.ports if not ports.free("127.0.0.1", port)]:
@@ -66,6 +77,7 @@ class Engine(abc.ABC):
         except BaseException:
             await started.stop(self.stop_seconds)
             raise
+        self.say(f"ready after {time.monotonic() - began:.1f} s on port {self.ports[0]}")
         return started
 
     async def stop(self) -> None:
@@ -86,7 +98,14 @@ class Engine(abc.ABC):
             self.log.replace(self.log.with_suffix(".log.1"))
         with self.log.open("ab") as log:
             environment = child.marked(ENVIRONMENT, self.home)
-            return await child.Child.spawn(self.command(), environment, output=log, stop_signal=self.stop_signal)
+            return await child.Child.spawn(self.command(), environment, log, self.stop_signal)
+
+    async def _run(self, command: list[str], seconds: float) -> None:
+        """A program of the engine that must end well, such as the one that lays out its data folder."""
+        with self.log.open("ab") as log:
+            code = await child.run(command, child.marked(ENVIRONMENT, self.home), seconds=seconds, output=log)
+        if code:
+            raise Unavailable(f"preparing {self.name} ended with code {code}; the end of {self.log}:\n{tail(self.log)}")
 
     async def _ready(self, started: child.Child) -> None:
         refusal: Exception | None = None

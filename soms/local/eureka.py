@@ -1,11 +1,12 @@
 """Netflix Eureka on loopback, out of published jars alone. Knows nothing of who registers there."""
 
 import asyncio
-import http.client
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from soms.local.http import status
 from soms.local.java import JavaEngine
 
 PROPERTIES = Path(__file__).with_name("eureka.properties")
@@ -29,6 +30,11 @@ class Eureka(JavaEngine):
         return (self.port,)
 
     @property
+    def address(self) -> str:
+        """The dashboard."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
     def record(self) -> Mapping[str, Any]:
         """The base of the REST interface; the dashboard is at the root of the same port."""
         return {"url": f"http://127.0.0.1:{self.port}/eureka"}
@@ -49,15 +55,5 @@ class Eureka(JavaEngine):
 
     async def probe(self) -> None:
         """Read the registry."""
-        await asyncio.to_thread(self._read_registry)
-
-    def _read_registry(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PROBE_SECONDS)
-        try:
-            connection.request("GET", "/eureka/apps")
-            if (status := connection.getresponse().status) != http.HTTPStatus.OK:
-                raise ConnectionError(f"status {status}")
-        except http.client.HTTPException as error:
-            raise ConnectionError(str(error)) from error
-        finally:
-            connection.close()
+        if (code := await asyncio.to_thread(status, f"http://127.0.0.1:{self.port}/eureka/apps", PROBE_SECONDS)) != HTTPStatus.OK:
+            raise ConnectionError(f"status {code}")

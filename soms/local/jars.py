@@ -4,10 +4,9 @@ A lock has one line per jar in class path order: SHA-256 and the path in a Maven
 """
 
 import hashlib
-import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,6 @@ CACHE = Path(platformdirs.user_cache_dir("soms")) / "jars"
 THREADS = 8
 TRIES = 3
 TIMEOUT_SECONDS = 60
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ def locked(lock: Path) -> Iterator[Jar]:
         yield Jar(checksum, Path(path))
 
 
-def class_path(lock: Path, *, cache: Path = CACHE, mirror: str | None = None) -> str:
+def class_path(lock: Path, say: Callable[[str], None], *, cache: Path = CACHE, mirror: str | None = None) -> str:
     """The `-cp` of a lock, every jar checked against its sum and fetched where it is missing or broken; blocks.
 
     Raises Unavailable when a jar cannot be had or what comes has another sum.
@@ -55,7 +53,7 @@ def class_path(lock: Path, *, cache: Path = CACHE, mirror: str | None = None) ->
         sound = threads.map(lambda jar: jar.sound(cache / jar.path), jars)
         missing = [jar for jar, fine in zip(jars, sound, strict=True) if not fine]
         if missing:
-            log.info("fetching %d jars of %s", len(missing), lock.stem)
+            say(f"fetching {len(missing)} jars, once for this user")
         list(threads.map(lambda jar: _fetch(jar, cache, mirror), missing))
     return os.pathsep.join(str(cache / jar.path) for jar in jars)
 

