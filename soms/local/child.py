@@ -9,24 +9,23 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Self
 
+from soms.local.relay import Relay, Say
+
 MARK = "SOMS_STACK"
-LONGEST_LINE_BYTES = 1 << 20
-LAST_LINES_SECONDS = 1
-Say = Callable[[str], None]
 
 
 class Child:
     """A running process and everything it started."""
 
-    def __init__(self, process: asyncio.subprocess.Process, stop_signal: signal.Signals, say: Say | None = None) -> None:
-        """Take over `process`; `stop_signal` asks it to end cleanly, `say` gets the lines of its output pipe."""
+    def __init__(self, process: asyncio.subprocess.Process, stop_signal: signal.Signals, relay: Relay | None) -> None:
+        """Take over `process`; `stop_signal` asks it to end cleanly, `relay` reads what it says."""
         self.process = process
         self.stop_signal = stop_signal
-        self._relay = asyncio.create_task(_relay(process.stdout, say)) if process.stdout and say else None
+        self._relay = relay
 
     @classmethod
     async def spawn(
@@ -40,18 +39,14 @@ class Child:
 
         It gets `stop_signal` from the kernel when the thread that calls this ends, however it ends.
         """
-        say = output if callable(output) else None
-        process = await asyncio.create_subprocess_exec(
-            *_ends_with_parent(stop_signal),
-            *command,
-            env=dict(environment),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE if callable(output) else output,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-            limit=LONGEST_LINE_BYTES,
-        )
-        return cls(process, stop_signal, say)
+        if not callable(output):
+            return cls(await _start(command, environment, output, stop_signal), stop_signal, None)
+        relay = await Relay.open(output)
+        try:
+            process = await _start(command, environment, relay.writer, stop_signal)
+        finally:
+            relay.handed_over()
+        return cls(process, stop_signal, relay)
 
     @property
     def ended(self) -> bool:
@@ -75,8 +70,7 @@ class Child:
             self._signal(signal.SIGKILL)
         await self.wait()
         if self._relay:
-            await asyncio.wait([self._relay], timeout=LAST_LINES_SECONDS)
-            self._relay.cancel()
+            await self._relay.close()
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -93,16 +87,18 @@ async def run(command: Sequence[str], environment: Mapping[str, str], *, seconds
         await started.stop(grace_seconds=0)
 
 
-async def _relay(output: asyncio.StreamReader, say: Say) -> None:
-    while True:  # ends with the pipe
-        try:
-            line = await output.readline()
-        except ValueError:
-            say(f"(a line of more than {LONGEST_LINE_BYTES} bytes)")
-            continue
-        if not line:
-            return
-        say(line.decode(errors="replace").rstrip("\r\n"))
+async def _start(
+    command: Sequence[str], environment: Mapping[str, str], output: IO[bytes] | int, stop_signal: signal.Signals
+) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *_ends_with_parent(stop_signal),
+        *command,
+        env=dict(environment),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=output,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+    )
 
 
 def _ends_with_parent(stop_signal: signal.Signals) -> list[str]:

@@ -93,17 +93,20 @@ class Engine(abc.ABC):
         finally:
             await self.stop()
 
+    def environment(self) -> dict[str, str]:
+        """What the engine finds in its environment."""
+        return child.marked(ENVIRONMENT, self.home)
+
     async def _spawn(self) -> child.Child:
         if self.log.exists() and self.log.stat().st_size > LARGEST_LOG_BYTES:
             self.log.replace(self.log.with_suffix(".log.1"))
         with self.log.open("ab") as log:
-            environment = child.marked(ENVIRONMENT, self.home)
-            return await child.Child.spawn(self.command(), environment, log, self.stop_signal)
+            return await child.Child.spawn(self.command(), self.environment(), log, self.stop_signal)
 
     async def _run(self, command: list[str], seconds: float) -> None:
         """A program of the engine that must end well, such as the one that lays out its data folder."""
         with self.log.open("ab") as log:
-            code = await child.run(command, child.marked(ENVIRONMENT, self.home), seconds=seconds, output=log)
+            code = await child.run(command, self.environment(), seconds=seconds, output=log)
         if code:
             raise Unavailable(f"preparing {self.name} ended with code {code}; the end of {self.log}:\n{tail(self.log)}")
 

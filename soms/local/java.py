@@ -37,10 +37,12 @@ class JavaEngine(Engine):
             "--sun-misc-unsafe-memory-access=allow",
             "--enable-native-access=ALL-UNNAMED",
             *self.options(),
-            "-cp",
-            self.class_path,
             *arguments,
         ]
+
+    def environment(self) -> dict[str, str]:
+        """The class path too: as an argument it would fill the screen of whoever lists processes."""
+        return {**super().environment(), "CLASSPATH": self.class_path}
 
     def options(self) -> list[str]:
         """Further options of the virtual machine."""

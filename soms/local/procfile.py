@@ -1,5 +1,6 @@
 """The Procfile: which processes there are and what starts each. The same file that `honcho start` reads."""
 
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,8 +22,17 @@ class Process:
     command: str
 
     def shell(self) -> list[str]:
-        """The command for a start."""
-        return ["/bin/sh", "-c", self.command]
+        """What to start: the shell gives way to a simple command, so that a signal to the child reaches the program itself."""
+        return ["/bin/sh", "-c", f"exec env {self.command}" if simple(self.command) else self.command]
+
+
+def simple(command: str) -> bool:
+    """Whether a shell would run one program, not a pipeline, a list or the like; broken quoting is left to the shell to tell of."""
+    words = shlex.shlex(command, posix=True, punctuation_chars=True)
+    try:
+        return not any(set(word) <= set(words.punctuation_chars) for word in words)
+    except ValueError:
+        return False
 
 
 def processes(text: str, scale: Mapping[str, int]) -> list[Process]:
