@@ -24,6 +24,7 @@ KEPT_HOURS = 24
 CLAIM = "select set_config('lock_timeout', '1s', true), pg_advisory_xact_lock(hashtextextended($1, 0))"
 LOOK_UP = "select fingerprint, answer from idempotency where user_id = $1 and key = $2"
 STORE = "insert into idempotency (user_id, key, fingerprint, answer) values ($1, $2, $3, $4)"
+TAKE = "insert into idempotency (user_id, key, fingerprint) values ($1, $2, $3) on conflict do nothing"
 PRUNE = f"delete from idempotency where created_at < now() - interval '{KEPT_HOURS} hours'"
 
 
@@ -67,13 +68,18 @@ def refusal(error: SomsError, request: str | None) -> dict[str, Any]:
     }
 
 
+def mismatch() -> InvalidArgument:
+    """What a key answers that stands for another request."""
+    return InvalidArgument("this idempotency key was used for another request", reason="idempotency_mismatch")
+
+
 def replay(row: Any, expected: bytes) -> Answer:
     """The stored answer of an idempotency row; a stored refusal is raised again, marked as replayed.
 
     Raises InvalidArgument (`idempotency_mismatch`) when the key stands for another request.
     """
     if bytes(row["fingerprint"]) != expected or row["answer"] is None:
-        raise InvalidArgument("this idempotency key was used for another request", reason="idempotency_mismatch")
+        raise mismatch()
     document = orjson.loads(row["answer"])
     if "refusal" in document:
         kind = getattr(errors, document["refusal"])
@@ -116,3 +122,16 @@ async def _claim(schema: str, user_id: UUID, key: str) -> None:
         if not isinstance(cause.__cause__, asyncpg.LockNotAvailableError):
             raise
         raise Aborted("a request with this idempotency key is under way", reason="in_flight", retry_after=1) from cause
+
+
+async def take(schema: str, user_id: UUID, key: str, expected: bytes) -> None:
+    """Claim a key for a change elsewhere. Raises InvalidArgument (`idempotency_mismatch`) when it stands for another request."""
+    await fetch(schema, TAKE, user_id, key, expected)
+    (row,) = await fetch(schema, LOOK_UP, user_id, key)
+    if bytes(row["fingerprint"]) != expected:
+        raise mismatch()
+
+
+async def prune(schema: str) -> None:
+    """Forget answers older than `KEPT_HOURS`."""
+    await fetch(schema, PRUNE)

@@ -1,0 +1,133 @@
+"""How an order service places: look keys up, have the product service reserve, make the round durable; one by one where it clashes."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+
+from asyncpg import UniqueViolationError
+
+from soms.errors import Aborted, FailedPrecondition, InvalidArgument, SomsError
+from soms.models import placement as orders
+from soms.models.idempotency import Answer, mismatch
+from soms.models.placement import Draft, Placement, ReservedLine
+from soms.models.settlement import Unsettled
+from soms.rpc import context
+from soms.rpc.gen.soms import v1
+from soms.rpc.rounds import Rounds
+from soms.rpc.settling import Settling
+
+IN_FLIGHT_SECONDS = 1.0
+ROUND_SECONDS = 2.0
+TRIES = 3
+
+
+class Placing:
+    """Places orders for one instance; any number of instances may work on the same keys."""
+
+    def __init__(self, secret: bytes, products: v1.ProductServiceStub, settling: Settling) -> None:
+        """`secret` derives order ids and is the same for every instance."""
+        self._secret, self._products, self._settling = secret, products, settling
+        self.rounds: Rounds[Placement, Answer] = Rounds(self._round)
+        self._under_way: dict[tuple[object, str], asyncio.Event] = {}
+
+    async def place(self, placement: Placement) -> Answer:
+        """The answer to a placement: now, or as it was given before.
+
+        Raises FailedPrecondition (`insufficient_stock`, `product_inactive`), InvalidArgument (`unknown_sku`, `idempotency_mismatch`),
+        Aborted (`in_flight`), Unavailable.
+        """
+        slot = (placement.user_id, placement.key)
+        with _in_flight():
+            async with asyncio.timeout(IN_FLIGHT_SECONDS):
+                while rival := self._under_way.get(slot):
+                    await rival.wait()
+        done = self._under_way[slot] = asyncio.Event()
+        try:
+            return await self.rounds.submit(placement)
+        finally:
+            del self._under_way[slot]
+            done.set()
+
+    async def _round(self, placements: Sequence[Placement]) -> list[Answer | Exception]:
+        context.begin(context.Call(deadline=time.monotonic() + ROUND_SECONDS))
+        outcomes = await orders.look_up(self._secret, placements)
+        drafts = [outcome for outcome in outcomes if isinstance(outcome, Draft)]
+        finished = iter(await self._finish(drafts, TRIES) if drafts else ())
+        return [next(finished) if isinstance(outcome, Draft) else outcome for outcome in outcomes]
+
+    async def _finish(self, drafts: list[Draft], tries: int) -> list[Answer | Exception]:
+        """Reserve for these drafts, then store what came of each: all at once, or one by one where a rival is in the way."""
+        refusals = await self._reserve(drafts)
+        try:
+            await self._store(drafts, refusals)
+        except UniqueViolationError:
+            if len(drafts) > 1:
+                return [answer for draft in drafts for answer in await self._finish([draft], tries)]
+            return [await self._again(drafts[0].placement, tries - 1)]
+        return [refusal or Answer(draft.document, replayed=False) for draft, refusal in zip(drafts, refusals, strict=True)]
+
+    async def _again(self, placement: Placement, tries: int) -> Answer | Exception:
+        """A rival was faster: answer as it was answered, or try once more where its attempt came to nothing."""
+        (outcome,) = await orders.look_up(self._secret, [placement])
+        if not isinstance(outcome, Draft):
+            return outcome
+        if not tries:
+            return Aborted("a request with this idempotency key is under way", reason="in_flight", retry_after=1)
+        return (await self._finish([outcome], tries))[0]
+
+    async def _reserve(self, drafts: list[Draft]) -> list[SomsError | None]:
+        wanted = [
+            v1.Reservation(str(draft.order_id), [v1.ReservationLine(sku, quantity) for sku, quantity in draft.placement.lines])
+            for draft in drafts
+        ]
+        response = await self._products.reserve_stock(v1.ReserveStockRequest(wanted))
+        return [_held(draft, outcome) for draft, outcome in zip(drafts, response.outcomes, strict=True)]
+
+    async def _store(self, drafts: list[Draft], refusals: list[SomsError | None]) -> None:
+        held = [draft for draft, refusal in zip(drafts, refusals, strict=True) if refusal is None]
+        kept = [(d, r) for d, r in zip(drafts, refusals, strict=True) if isinstance(r, FailedPrecondition)]
+        void = [draft for draft, refusal in zip(drafts, refusals, strict=True) if isinstance(refusal, MixedCurrencies)]
+        if held:
+            rows = await orders.place(held)
+            self._settling.push(*(Unsettled(row, order_id, 1, "placed", {}) for order_id, row in rows.items()))
+        if kept:
+            await orders.refuse(kept)
+        for draft in void:
+            await orders.resolve(draft.order_id)
+            await self._settling.release(draft.order_id)
+
+
+class MixedCurrencies(InvalidArgument):
+    """Goods of several currencies can't be one order."""
+
+
+def _held(draft: Draft, outcome: v1.ReservationOutcome) -> SomsError | None:
+    """Take the reserved lines into the draft, or say why there are none."""
+    if refused := _refusal(outcome):
+        return refused
+    draft.lines = [ReservedLine(line.sku, line.quantity, line.name, line.unit_price, line.currency) for line in outcome.lines]
+    if len({line.currency for line in draft.lines}) > 1:
+        return MixedCurrencies.field("lines", "mixed_currencies", "goods of one order have one currency")
+    return None
+
+
+def _refusal(outcome: v1.ReservationOutcome) -> SomsError | None:
+    if outcome.unknown_skus:
+        return InvalidArgument("nobody knows these goods", reason="unknown_sku", skus=outcome.unknown_skus)
+    if outcome.inactive_skus:
+        return FailedPrecondition("these goods are not sold", reason="product_inactive", skus=outcome.inactive_skus)
+    if outcome.short:
+        short = [{"sku": s.sku, "requested": s.requested, "available": s.available} for s in outcome.short]
+        return FailedPrecondition("there is too little of these goods", reason="insufficient_stock", short=short)
+    if outcome.mismatch:
+        return mismatch()
+    return Aborted("this attempt was abandoned just now", reason="in_flight", retry_after=1) if outcome.released else None
+
+
+@contextlib.contextmanager
+def _in_flight() -> "contextlib.Generator[None]":
+    try:
+        yield
+    except TimeoutError as cause:
+        raise Aborted("a request with this idempotency key is under way", reason="in_flight", retry_after=1) from cause
