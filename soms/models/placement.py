@@ -180,15 +180,16 @@ async def _found(placement: Placement, identity: UUID, row: asyncpg.Record) -> O
     return None if row["state"] == "ABANDONED" else Draft(placement, identity, f"SO-{row['number']}", row["now"])
 
 
-async def place(drafts: Sequence[Draft]) -> dict[str, int]:
-    """Make these orders durable, all or none; gives the outbox row of each order id.
+class RivalError(Exception):
+    """A copy of one of these orders was faster, or its attempt was abandoned; nothing of the round was stored."""
 
-    Raises asyncpg's UniqueViolationError when a rival copy of one of them was faster, or its attempt was abandoned.
-    """
+
+async def place(drafts: Sequence[Draft]) -> dict[str, int]:
+    """Make these orders durable, all or none; gives the outbox row of each order id. Raises RivalError."""
     lines = [(draft.order_id, n, line) for draft in drafts for n, line in enumerate(draft.lines, 1)]
     heads = list(zip(*map(_head, drafts), strict=True))
     positions = list(zip(*((identity, n, line.sku, line.name, line.quantity, line.unit_price) for identity, n, line in lines), strict=True))
-    return {row["key"]: row["id"] for row in await fetch("orders", PLACE, *heads, *positions)}
+    return {row["key"]: row["id"] for row in await _first(PLACE, *heads, *positions)}
 
 
 def _head(draft: Draft) -> tuple[Any, ...]:
@@ -220,7 +221,14 @@ async def refuse(refused: Sequence[tuple[Draft, SomsError]]) -> None:
         )
         for d, e in refused
     ]
-    await fetch("orders", REFUSE, *zip(*rows, strict=True))
+    await _first(REFUSE, *zip(*rows, strict=True))
+
+
+async def _first(statement: str, *columns: Any) -> list[asyncpg.Record]:
+    try:
+        return await fetch("orders", statement, *columns)
+    except asyncpg.UniqueViolationError as cause:
+        raise RivalError from cause
 
 
 async def resolve(identity: UUID) -> Document | None:

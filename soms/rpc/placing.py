@@ -5,12 +5,10 @@ import contextlib
 import time
 from collections.abc import Sequence
 
-from asyncpg import UniqueViolationError
-
 from soms.errors import Aborted, FailedPrecondition, InvalidArgument, SomsError
 from soms.models import placement as orders
 from soms.models.idempotency import Answer, mismatch
-from soms.models.placement import Draft, Placement, ReservedLine
+from soms.models.placement import Draft, Placement, ReservedLine, RivalError
 from soms.models.settlement import Unsettled
 from soms.rpc import context
 from soms.rpc.gen.soms import v1
@@ -61,7 +59,7 @@ class Placing:
         refusals = await self._reserve(drafts)
         try:
             await self._store(drafts, refusals)
-        except UniqueViolationError:
+        except RivalError:
             if len(drafts) > 1:
                 return [answer for draft in drafts for answer in await self._finish([draft], tries)]
             return [await self._again(drafts[0].placement, tries - 1)]

@@ -3,7 +3,6 @@
 import asyncio
 from uuid import UUID, uuid4
 
-import asyncpg
 import pytest
 
 from soms.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
@@ -74,7 +73,7 @@ async def test_rivals_on_one_key(database: None) -> None:
     results = await asyncio.gather(*(placement.place([d]) for d in drafts), return_exceptions=True)
 
     assert sum(isinstance(r, dict) for r in results) == 1
-    assert sum(isinstance(r, asyncpg.UniqueViolationError) for r in results) == 9
+    assert sum(isinstance(r, placement.RivalError) for r in results) == 9
     assert (await fetch("orders", "select count(*) from orders"))[0][0] == 1
 
 
@@ -84,7 +83,7 @@ async def test_the_fence_keeps_a_late_placement_out(database: None) -> None:
     assert isinstance(draft, Draft)
     assert await placement.resolve(draft.order_id) is None
 
-    with pytest.raises(asyncpg.UniqueViolationError):
+    with pytest.raises(placement.RivalError):
         await placement.place([reserved(draft)])
     (following,) = await placement.look_up(SECRET, [asked("k")])
 
@@ -125,7 +124,7 @@ async def test_a_refusal_is_kept(database: None) -> None:
 
     assert isinstance(again, FailedPrecondition)
     assert again.details == {"short": short, "replayed": True, "request_id": None}
-    with pytest.raises(asyncpg.UniqueViolationError):
+    with pytest.raises(placement.RivalError):
         await placement.place([reserved(draft)])
 
 
