@@ -1,6 +1,7 @@
 """What all tests share: one real PostgreSQL for the run, migrated, with every table empty at the start of a test that asks for it."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import asyncpg
@@ -15,6 +16,21 @@ TABLES = """
 select string_agg(format('%I.%I', schemaname, tablename), ',') from pg_tables
 where schemaname = any($1) and tablename <> 'tortoise_migrations'
 """
+
+
+Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[None]]
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Eventually:
+    """`await eventually(condition, seconds)`: ask again and again until the coroutine function gives something true."""
+
+    async def wait(condition: Callable[[], Awaitable[object]], seconds: float = 10) -> None:
+        async with asyncio.timeout(seconds):
+            while not await condition():  # noqa: ASYNC110 - what is waited for happens in another process or a server
+                await asyncio.sleep(0.02)
+
+    return wait
 
 
 @pytest.fixture(scope="session")
