@@ -2,6 +2,7 @@
 # ruff: noqa: PLC0415 as said above
 # ruff: noqa: D301 the character \b keeps click from joining the lines of an example
 
+import asyncio
 from typing import Any
 
 import click
@@ -64,6 +65,45 @@ def engines() -> None:
     from soms.local.up import Plan, supervise
 
     supervise(Plan())
+
+
+@main.command()
+def migrate() -> None:
+    """Make the database's roles, schemas and tables, or bring them up to date.
+
+    Services never do that themselves. May run while they serve, and more than once at a time.
+
+    \b
+    soms migrate
+    SOMS_POSTGRES=postgresql://owner:password@host/database soms migrate
+    """
+    from soms.config import settings
+    from soms.models.database import SCHEMAS
+    from soms.models.schema import migrate
+
+    asyncio.run(migrate(settings()))
+    click.echo(f"up to date: schemas {', '.join(SCHEMAS)}")
+
+
+@main.command()
+def topics() -> None:
+    """Create the Kafka topics that are missing and check the others.
+
+    A topic that is not as it should be is told of and left alone; then the exit code is 1.
+
+    \b
+    soms topics
+    SOMS_KAFKA=broker-1:9092,broker-2:9092 soms topics
+    """
+    from soms.agents.topics import provide
+    from soms.config import settings
+
+    provision = asyncio.run(provide(settings()))
+    for word, names in (("created", provision.created), ("as they should be", provision.right)):
+        if names:
+            click.echo(f"{word}: {', '.join(names)}")
+    if provision.differences:
+        raise click.ClickException("\n  ".join(["left alone:", *provision.differences]))
 
 
 if __name__ == "__main__":
