@@ -117,18 +117,19 @@ async def end_stragglers(home: Path, grace_seconds: float = 10) -> int:
 
     Tells how many there were.
     """
-    found = first = set(_stragglers(home))
+    found = first = set(stragglers(home))
     deadline = time.monotonic() + grace_seconds
     while found and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
-        found = set(_stragglers(home))
+        found = set(stragglers(home))
     for process_id in found:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process_id, signal.SIGKILL)
     return len(first)
 
 
-def _stragglers(home: Path) -> Iterator[int]:
+def stragglers(home: Path) -> Iterator[int]:
+    """The ids of the processes that bear the mark of `home`."""
     mark = f"{MARK}={home.resolve()}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
