@@ -1,0 +1,91 @@
+"""Runs a servicer as a process of SOMS: checks callers, keeps deadlines, maps errors, counts and logs every call.
+
+A servicer subclasses the generated base, declares who may call each method, raises what `soms.errors` names, and asks
+`context.caller()` who is calling; an async context manager opens what it needs and yields it:
+
+    class OrderServicer(v1.OrderServiceBase):
+        @allows("customer", "service")
+        async def get_order(self, message: v1.GetOrderRequest) -> v1.GetOrderResponse: ...
+
+    if __name__ == "__main__":
+        serve("order", order_service)  # order_service(settings, directory) yields an OrderServicer
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+import uvloop
+from betterproto2.grpclib import ServiceBase
+
+from soms import config
+from soms import logging as soms_logging
+from soms.config import Settings
+from soms.discovery import Directory, Registration, discovering, registered
+from soms.errors import SomsError
+from soms.rpc.answering import Server
+
+Servicing = Callable[[Settings, Directory], contextlib.AbstractAsyncContextManager[ServiceBase]]
+# longer than it takes another process to fetch the registry again
+NOTICE_SECONDS: Final = 2.5
+GRACE_SECONDS: Final = 10.0
+logger = logging.getLogger(__name__)
+
+
+@contextlib.asynccontextmanager
+async def serving(servicer: ServiceBase, settings: Settings) -> AsyncIterator[Server]:
+    """Serve on a free port of `settings.host`; at the end calls under way are ended, unless `drain` came first."""
+    server = Server(servicer, settings)
+    async with server.listening(settings.host):
+        server.health.set(True)
+        yield server
+
+
+def serve(service: str, servicing: Servicing) -> None:
+    """Be the process of `service` (as `order`) until SIGTERM or SIGINT, then leave without losing a call.
+
+    The order of leaving: not healthy, out of service in the registry, a while for its readers to notice, refuse what is new,
+    finish what is under way, close.
+    """
+    settings = config.settings()
+    soms_logging.setup(service, settings.log_level)
+    try:
+        with contextlib.suppress(asyncio.CancelledError):  # told to stop before it was ready
+            uvloop.run(_process(service, servicing, settings))
+    except SomsError as error:
+        logger.critical("cannot serve: %s", error.message)
+        raise SystemExit(1) from error
+
+
+async def _process(service: str, servicing: Servicing, settings: Settings) -> None:
+    starting = asyncio.current_task()
+    stopping = asyncio.Event()
+
+    def stop() -> None:
+        stopping.set()
+        if starting:
+            starting.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    async with contextlib.AsyncExitStack() as stack:
+        directory = await stack.enter_async_context(discovering(settings))
+        servicer = await stack.enter_async_context(servicing(settings, directory))
+        server = await stack.enter_async_context(serving(servicer, settings))
+        registration = await stack.enter_async_context(registered(settings, f"{service.upper()}-SERVICE", server.port))
+        starting = None
+        await registration.up()
+        logger.info("serving", extra={"address": f"{settings.host}:{server.port}"})
+        await stopping.wait()
+        await _leave(server, registration)
+
+
+async def _leave(server: Server, registration: Registration) -> None:
+    server.health.set(False)
+    await registration.out_of_service()
+    await server.abandoned(NOTICE_SECONDS)
+    await server.drain(GRACE_SECONDS)
+    logger.info("every call is answered")
