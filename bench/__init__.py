@@ -1,0 +1,1 @@
+"""Measurements of SOMS on one machine; figures, never verdicts. `make bench`."""
