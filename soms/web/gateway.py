@@ -1,0 +1,111 @@
+"""From an HTTP request to a checked one, to the handler of its route, and from the handler's answer back. Knows no noun."""
+
+import ipaddress
+import time
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+
+from soms.config import Settings
+from soms.logging import get_request_id
+from soms.rpc import context
+from soms.rpc.client import Services
+from soms.tokens import Identity, Verifier
+from soms.web import auth, body, conditions, idempotency, paging, queries
+from soms.web.auth import Access
+from soms.web.cursors import Seal
+from soms.web.limits import Gate, RateLimit, Standing
+from soms.web.paths import identifiers
+from soms.web.routes import PREFIX, Answer, Request, Route
+from soms.web.validation import checked
+
+UNDER_WAY_LIMIT: Final = 256
+STANDING: Final = web.RequestKey("standing", Standing)
+
+
+class Gateway:
+    """What the requests of one process share."""
+
+    def __init__(self, settings: Settings, services: Services, verifier: Verifier) -> None:
+        """Take limits and secrets from `settings`."""
+        self._services, self.verifier = services, verifier
+        self._seal = Seal(settings.secret("cursor").encode())
+        limit = 0 if settings.rate_limit == "off" else settings.rate_limit
+        self._accounts = RateLimit(limit) if limit else None
+        self._addresses = RateLimit(2 * limit) if limit else None
+        self._arriving, self._serving = Gate(UNDER_WAY_LIMIT), Gate(UNDER_WAY_LIMIT)
+
+    async def serve(self, route: Route, request: web.Request) -> web.Response:
+        """Check the request as its route promises, in the order of cost, and have it answered; raises SomsError."""
+        self._count(request, self._addresses, _network(request.remote or ""))
+        token = auth.bearer(request) if route.access is not Access.SIGNING_IN else None
+        identity = auth.identify(token, route.access, self.verifier)
+        if identity:
+            self._count(request, self._accounts, str(identity.user_id))
+        auth.permit(identity, route.access)
+        asked = await self._checked(route, request, identity)
+        with self._serving:
+            context.begin(
+                context.Call(
+                    deadline=time.monotonic() + route.seconds,
+                    token=token,
+                    identity=identity,
+                    request_id=get_request_id(),
+                    client_address=request.remote,
+                )
+            )
+            return respond(route, await route.handler(asked), request)
+
+    async def _checked(self, route: Route, request: web.Request, identity: Identity | None) -> Request[Any]:
+        path = identifiers(request.match_info)
+        query, raw = queries.read(request, route.adapter if route.takes_query else None)
+        target = f"{route.method} {route.path.format_map(path)}"
+        asked = Request(
+            self._services,
+            query,
+            path,
+            identity,
+            address=request.remote or "",
+            key=idempotency.key(request, route.key),
+            if_version=conditions.if_match(request) if route.conditional else None,
+            target=target,
+        )
+        if route.adapter and route.takes_query:
+            account = identity.user_id if identity and route.access >= Access.CUSTOMER else None
+            asked.page = paging.asked(self._seal, query, raw, f"{target} {account}")
+        elif route.adapter:
+            sent = await body.read(request, self._arriving, optional=route.input_optional)
+            asked.input = checked(route.adapter, sent)
+        return asked
+
+    def _count(self, request: web.Request, limit: RateLimit | None, caller: str) -> None:
+        if limit is None:
+            return
+        standing, before = limit.take(caller), request.get(STANDING)
+        if before is None or standing.remaining < before.remaining:
+            request[STANDING] = standing
+        if not standing.allowed:
+            raise standing.refusal()
+
+
+def respond(route: Route, answer: Answer[Any], request: web.Request) -> web.Response:
+    """The answer of a handler as HTTP."""
+    headers = {"Content-Type": "application/json"}
+    if answer.version is not None:
+        headers["ETag"] = conditions.entity_tag(answer.version)
+        if route.method == "GET" and conditions.unchanged(request, answer.version):
+            return web.Response(status=304, headers=headers)
+    if answer.location is not None:
+        headers["Location"] = PREFIX + answer.location
+    if answer.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    if answer.body is None:
+        del headers["Content-Type"]
+        return web.Response(status=route.status, headers=headers)
+    return web.Response(status=route.status, body=orjson.dumps(answer.body), headers=headers)
+
+
+def _network(address: str) -> str:
+    """Whom an address stands for: itself, but of IPv6 the network of 64 bits that one household has to itself."""
+    return str(ipaddress.ip_network(f"{address.partition('%')[0]}/64", strict=False)) if ":" in address else address
