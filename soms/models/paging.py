@@ -3,11 +3,18 @@
 import base64
 import binascii
 from collections.abc import Callable
-from typing import Any
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
 
 import orjson
+from tortoise.models import Model
+from tortoise.queryset import QuerySet
 
 from soms.errors import InvalidArgument
+from soms.models.database import outages
+
+M = TypeVar("M", bound=Model)
 
 DEFAULT_SIZE = 20
 MAXIMUM_SIZE = 100
@@ -44,3 +51,22 @@ def page(rows: list[Any], limit: int, *columns: str) -> tuple[list[Any], str]:
         return rows, ""
     last = rows[limit - 1]
     return rows[:limit], token(*(last[column].isoformat() if hasattr(last[column], "isoformat") else last[column] for column in columns))
+
+
+async def newest(query: QuerySet[M], page_size: int, page_token: str) -> tuple[list[M], str]:
+    """A page of models that have `created_at` and `id`, newest first, and the token of the next. Raises InvalidArgument."""
+    limit = size(page_size)
+    if after := position(page_token, _moment, UUID):
+        query = query.filter(created_at__lte=after[0]).exclude(created_at=after[0], id__gte=after[1])
+    with outages():
+        rows: list[Any] = await query.order_by("-created_at", "-id").limit(limit + 1)
+    if len(rows) <= limit:
+        return rows, ""
+    return rows[:limit], token(rows[limit - 1].created_at.isoformat(), rows[limit - 1].id)
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(text)
+    return moment

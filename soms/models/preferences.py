@@ -1,0 +1,79 @@
+"""Preferences: how people want to hear from us. Knows nothing of how they do."""
+
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from pydantic import Field
+from tortoise import fields
+from tortoise.models import Model
+
+from soms.models import profile
+from soms.models.database import outages, transaction
+from soms.models.profile import User
+from soms.values import ClockTime, Locale, TimeZone, Value
+
+
+class Channel(Value):
+    """What may come by a channel: news of somebody's own orders, news of the shop."""
+
+    orders: bool
+    news: bool
+
+
+class QuietHours(Value):
+    """Local times between which nothing is sent; `to` before `from` means the next day."""
+
+    from_: ClockTime = Field(alias="from")
+    to: ClockTime
+
+
+class Wishes(Value):
+    """All preferences of a person, and what holds for those who never said."""
+
+    email: Channel = Channel(orders=True, news=False)
+    sms: Channel = Channel(orders=False, news=False)
+    quiet_hours: QuietHours | None = None
+    time_zone: TimeZone = "UTC"
+    locale: Locale = "en-GB"
+
+
+class Preferences(Model):
+    """The wishes of somebody who said what they are."""
+
+    user: fields.OneToOneRelation[User] = fields.OneToOneField("users.User", primary_key=True, on_delete=fields.CASCADE)
+    wishes: dict[str, Any] = fields.JSONField()
+    version = fields.BigIntField()
+
+    class Meta:
+        """Schema users."""
+
+        table = "preferences"
+
+
+class Preferred(NamedTuple):
+    """Wishes and their version, 1 for those who never said."""
+
+    wishes: Wishes
+    version: int
+
+
+async def of(user_id: UUID) -> Preferred:
+    """What somebody wants."""
+    with outages():
+        said = await Preferences.filter(user_id=user_id).first()
+    return Preferred(Wishes.model_validate(said.wishes), said.version) if said else Preferred(Wishes(), 1)
+
+
+async def say(user_id: UUID, wishes: Wishes, if_version: int | None = None) -> Preferred:
+    """Set what somebody wants, as a whole. Raises NotFound and Aborted (`stale_version`)."""
+    async with transaction("users"):
+        user = await profile.locked(user_id)
+        before = await of(user_id)
+        profile.check_version(before.version, if_version)
+        if wishes == before.wishes:
+            return before
+        after = Preferred(wishes, before.version + 1)
+        document = {"wishes": wishes.model_dump(by_alias=True), "version": after.version}
+        await Preferences.update_or_create(document, user_id=user_id)
+        await profile.tell(user)
+        return after
