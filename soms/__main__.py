@@ -17,8 +17,8 @@ class Commands(click.Group):
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except SomsError as error:
-            raise click.ClickException(error.message) from error
+        except (SomsError, OSError) as error:
+            raise click.ClickException(str(error)) from error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

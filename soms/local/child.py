@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Self
 
+from soms.errors import Unavailable
 from soms.local.relay import Relay, Say
 
 MARK = "SOMS_STACK"
@@ -78,11 +79,13 @@ class Child:
 
 
 async def run(command: Sequence[str], environment: Mapping[str, str], *, seconds: float, output: IO[bytes] | Say) -> int:
-    """Run `command` to its end and give its exit code; killed and TimeoutError after `seconds`."""
+    """Run `command` to its end and give its exit code; killed, and Unavailable raised, after `seconds`."""
     started = await Child.spawn(command, environment, output)
     try:
         async with asyncio.timeout(seconds):
             return await started.wait()
+    except TimeoutError:
+        raise Unavailable(f"{command[0]} did not end in {seconds:g} s and was killed") from None
     finally:
         await started.stop(grace_seconds=0)
 

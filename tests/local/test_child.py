@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from soms.errors import Unavailable
 from soms.local.child import Child, run
 
 
@@ -64,5 +65,5 @@ async def test_lines_of_any_length_and_bytes_are_relayed() -> None:
 
 async def test_a_command_that_does_not_end_is_killed() -> None:
     """Its time is bounded."""
-    with pytest.raises(TimeoutError):
+    with pytest.raises(Unavailable, match="sleep did not end"):
         await run(["sleep", "1000"], os.environ, seconds=0.1, output=print)

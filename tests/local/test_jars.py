@@ -46,7 +46,7 @@ def mirror(tmp_path: Path) -> Iterator[str]:
 
 def class_path(folder: Path, mirror: str) -> list[Path]:
     """The class path of the lock as files."""
-    text = jars.class_path(folder / "example.lock", print, cache=folder / "cache", mirror=mirror)
+    text = jars.Cache(mirror, folder / "cache").class_path(folder / "example.lock", print)
     return [Path(path) for path in text.split(":")]
 
 
@@ -90,6 +90,15 @@ def test_two_stacks_may_fetch_at_once(tmp_path: Path, mirror: str) -> None:
     assert one == other
     assert all(jar.sound(tmp_path / "cache" / jar.path) for jar in jars.locked(tmp_path / "example.lock"))
     assert not list((tmp_path / "cache").glob(".fetch-*"))
+
+
+def test_fetching_can_be_given_up(tmp_path: Path, mirror: str) -> None:
+    """Nothing more is asked for."""
+    cache = jars.Cache(mirror, tmp_path / "cache")
+    cache.closed.set()
+    with pytest.raises(Unavailable, match="given up"):
+        cache.class_path(tmp_path / "example.lock", print)
+    assert Quiet.asked == []
 
 
 @pytest.mark.parametrize(("name", "count"), [("kafka", 46), ("eureka", 102)])

@@ -32,7 +32,10 @@ def listening(port: int) -> set[str]:
 
 
 async def test_it_wants_the_password_on_loopback_and_keeps_what_it_is_told(tmp_path: Path) -> None:
-    """Login by scram alone, no address but 127.0.0.1, full durability, and the data outlive kill -9."""
+    """Login by scram alone, no address but 127.0.0.1, full durability; the data outlive kill -9.
+
+    Its pid file then names a process that lives, as after a restart of the machine, and is not believed.
+    """
     async with postgres.running(tmp_path) as server:
         await ask(server.dsn, "create table kept as select 42 as answer")
         assert await ask(server.dsn, "select setting from pg_settings where name = 'password_encryption'") == "scram-sha-256"
@@ -44,6 +47,8 @@ async def test_it_wants_the_password_on_loopback_and_keeps_what_it_is_told(tmp_p
         assert server.child
         os.kill(server.child.process.pid, signal.SIGKILL)
         await server.child.wait()
+    pid_file = tmp_path / "postgres" / "postmaster.pid"
+    pid_file.write_text(pid_file.read_text().replace(str(server.child.process.pid), str(os.getppid()), 1))
     async with postgres.running(tmp_path) as server:
         assert await ask(server.dsn, "select answer from kept") == 42
 
