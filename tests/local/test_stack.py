@@ -177,6 +177,29 @@ async def test_a_taken_web_port_is_told_before_anything_starts(stacks: tuple[Sta
     assert "ready" not in one.said()
 
 
+async def test_a_start_can_be_broken_off(stacks: tuple[Stack, Stack], tmp_path: Path) -> None:
+    """SIGTERM while engines lay out their data leaves no process, and no half-made folder that a start would take for whole."""
+    one = type(stacks[0])(tmp_path / "c", stacks[0].web_port)
+    await one.begin()
+    await one.line("formatting its data folder")
+    assert await one.end() == 0
+    assert one.alive() == {}
+    assert not (one.home / "kafka").exists()
+
+
+async def test_a_second_signal_kills(stacks: tuple[Stack, Stack]) -> None:
+    """Who cannot wait for a process that will not end need not."""
+    one = stacks[0]
+    await one.begin("deaf: trap '' TERM; echo deaf; while :; do sleep 1; done")
+    await one.line("| deaf")
+    assert one.process
+    one.process.terminate()
+    await one.line("stopping")
+    async with asyncio.timeout(10):
+        assert await one.end() == 0
+    assert one.alive() == {}
+
+
 def test_engines_named_by_settings_are_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever has an address already runs elsewhere; an old record of ours is no such address."""
     (tmp_path / "engines.json").write_text('{"kafka": {"bootstrap": "127.0.0.1:1"}}')
