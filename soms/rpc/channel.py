@@ -17,6 +17,7 @@ from h2.settings import SettingCodes
 from soms.rpc.codec import Codec
 from soms.rpc.connection import Processor
 from soms.rpc.errors import StatusDetails
+from soms.rpc.headers import PlainEncoder
 
 CONNECT_SECONDS: Final = 0.5
 # an order of 1,000 lines may be refused for each of them
@@ -78,6 +79,7 @@ class _Protocol(H2Protocol):
         super().connection_made(transport)
         self.processor = _Processor(self.handler, self.connection)
         h2 = self.connection._connection  # noqa: SLF001 - grpclib does not pass these settings on
+        h2.encoder = PlainEncoder()
         h2.update_settings({SettingCodes.MAX_HEADER_LIST_SIZE: HEADER_LIMIT_BYTES})
         h2.decoder.max_header_list_size = HEADER_LIMIT_BYTES
         self.connection.flush()

@@ -16,6 +16,8 @@ from h2.events import Event, RemoteSettingsChanged, StreamReset
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 
+from soms.rpc.headers import PlainEncoder
+
 HEADER_LIMIT_BYTES: Final = 16 * 1024
 STREAM_LIMIT: Final = 256
 CONNECTION_LIMIT: Final = 1000
@@ -95,6 +97,7 @@ class Protocol(H2Protocol):
         self.lost = asyncio.get_running_loop().create_future()
         self.processor = Guard(self.handler, self.connection)
         h2 = self.connection._connection  # noqa: SLF001 - grpclib does not pass these settings on
+        h2.encoder = PlainEncoder()
         h2.update_settings({SettingCodes.MAX_HEADER_LIST_SIZE: HEADER_LIMIT_BYTES, SettingCodes.MAX_CONCURRENT_STREAMS: STREAM_LIMIT})
         h2.decoder.max_header_list_size = HEADER_LIMIT_BYTES
         self.connection.flush()
