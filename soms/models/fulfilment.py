@@ -47,7 +47,8 @@ allocated as (
 select order_id from due where state = 'RELEASED'
 """
 LOCK = "select order_id, state, version from reservation where order_id = any($1) order by order_id for no key update"
-# The reservations are locked by a statement of their own: this one must see their lines as they are then.
+# Reservations are locked by a statement of their own, so that this one sees their lines as they are then. All that touches stock reads
+# `locked`, for a statement runs its parts in whatever order it likes, but for what one needs of another.
 MOVE = """
 with target as (
   select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::boolean[]) as t (order_id, version, was, state, whole)),
@@ -57,7 +58,7 @@ line as materialized (
          case when was = 'SHIPPED' then 0 else quantity end as freed,
          case when was <> 'SHIPPED' and state = 'SHIPPED' then quantity else 0 end as shipped,
          case when state = 'SHIPPED' and whole then quantity - returned_quantity
-              when state = 'SHIPPED' then greatest(least(quantity, back.returned) - returned_quantity, 0) else 0 end as returned
+              when state = 'SHIPPED' then greatest(least(quantity, coalesce(back.returned, 0)) - returned_quantity, 0) else 0 end as returned
     from target join reservation_line using (order_id) left join back using (order_id, sku) where state <> 'ALLOCATED'),
 locked as materialized (
   select sku, on_hand from stock where sku in (select sku from line where freed + returned > 0) order by sku for no key update),
@@ -68,8 +69,8 @@ moved as (
    where delta <> 0 order by sku, order_id, kind desc),
 changed as (
   update stock set on_hand = on_hand + came, reserved = reserved - freed, version = version + 1
-    from (select sku, sum(returned - shipped)::int as came, sum(freed)::int as freed from line group by sku) as l
-   where stock.sku = l.sku and (came <> 0 or freed <> 0)),
+    from (select sku, sum(returned - shipped)::int as came, sum(freed)::int as freed from line join locked using (sku) group by sku) as l
+   where stock.sku = l.sku),
 counted as (
   update reservation_line r set returned_quantity = returned_quantity + line.returned
     from line where r.order_id = line.order_id and r.sku = line.sku and line.returned > 0)
