@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import signal
-from typing import Final
 
 import uvloop
 

@@ -11,8 +11,10 @@ from aiohttp.typedefs import Handler
 
 from soms.errors import InvalidArgument, NotFound, SomsError
 from soms.logging import set_request_id
+from soms.rpc import context
 from soms.web import problems
 from soms.web.gateway import STANDING
+from soms.web.limits import Standing
 from soms.web.metrics import Metrics
 
 TARGET_LIMIT_BYTES: Final = 8 * 1024
@@ -20,7 +22,7 @@ HEAD_LIMIT_BYTES: Final = 16 * 1024
 SAFE_ID: Final = re.compile(r"[A-Za-z0-9._:~-]{1,64}")
 METRICS: Final = web.AppKey("metrics", Metrics)
 SAFE_HEADERS: Final = {"Server": "SOMS", "X-Content-Type-Options": "nosniff"}
-QUIET: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+SLOW_SECONDS: Final = 1.0
 
 log = logging.getLogger("soms.web.access")
 faults = logging.getLogger(__name__)
@@ -43,7 +45,7 @@ async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Exception:  # noqa: BLE001 - whatever it is, its text is not for strangers
         faults.exception("%s %s failed", request.method, _path(request))
         response = problems.respond(SomsError(), request_id)
-    _complete(request, response, request_id)
+    complete(response, request_id, request.get(STANDING))
     _record(request, response.status, time.perf_counter() - started)
     return response
 
@@ -72,12 +74,13 @@ def _refused(request: web.Request, refusal: web.HTTPException, request_id: str) 
     return problems.respond(SomsError(f"this path takes {allowed['Allow']}", reason="method_not_allowed"), request_id, allowed)
 
 
-def _complete(request: web.Request, response: web.StreamResponse, request_id: str) -> None:
+def complete(response: web.StreamResponse, request_id: str, standing: Standing | None = None) -> None:
+    """Put on `response` what every answer has."""
     headers = response.headers
     headers.update(SAFE_HEADERS)
     headers["X-Request-Id"] = request_id
     headers.setdefault("Cache-Control", "no-store")
-    if standing := request.get(STANDING):
+    if standing:
         headers.update(standing.headers())
 
 
@@ -85,9 +88,19 @@ def _record(request: web.Request, status: int, seconds: float) -> None:
     resource = request.match_info.route.resource
     route = resource.canonical if resource else "unknown"
     request.app[METRICS].observe(request.method, route, status, seconds)
-    level = logging.DEBUG if route in QUIET else logging.INFO
+    level = _level(status, seconds)
     if log.isEnabledFor(level):
-        log.log(level, "%s %s %d", request.method, _path(request), status, extra={"milliseconds": round(seconds * 1000, 1)})
+        call = context.current()
+        user_id = str(call.identity.user_id) if call and call.identity else None
+        said = {"method": request.method, "path": _path(request), "status": status, "milliseconds": round(seconds * 1000, 1)}
+        log.log(level, "request", extra=said | {"user_id": user_id})
+
+
+def _level(status: int, seconds: float) -> int:
+    """What is well and quick is told by the metrics; a line each would cost more than all the rest of the gateway."""
+    if status >= 500 or seconds >= SLOW_SECONDS:  # noqa: PLR2004 - our fault
+        return logging.WARNING
+    return logging.INFO if status >= 400 else logging.DEBUG  # noqa: PLR2004 - the client's
 
 
 def _path(request: web.Request) -> str:

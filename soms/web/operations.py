@@ -1,5 +1,6 @@
 """Routes beside the API, for machines that run SOMS and people who explore it: health, metrics, keys, the OpenAPI document, its page."""
 
+import functools
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from importlib.resources import files
 from typing import Any, Final
@@ -28,7 +29,7 @@ def operations(
     readiness: Readiness, metrics: Metrics, key_set: Callable[[], dict[str, Any]], routes: Iterable[Route]
 ) -> dict[str, Handler]:
     """Handlers by path, all for GET."""
-    description = orjson.dumps(openapi.document(routes))
+    description = _description(tuple(routes))
 
     async def alive(_: web.Request) -> web.Response:
         return _json({"status": "alive"})
@@ -50,6 +51,11 @@ def operations(
 
     named = {"/healthz": alive, "/readyz": ready, "/metrics": figures, "/.well-known/jwks.json": keys, "/openapi.json": described}
     return named | {path: _page(*page) for path, page in PAGES.items()}
+
+
+@functools.lru_cache(maxsize=1)
+def _description(routes: tuple[Route, ...]) -> bytes:
+    return orjson.dumps(openapi.document(routes))
 
 
 def _page(name: str, media_type: str) -> Handler:

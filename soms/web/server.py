@@ -1,27 +1,51 @@
 """Listening for HTTP, and leaving without losing a request: no new connections, then the answers under way, then none."""
 
+import asyncio
 import contextlib
 import errno
 from collections.abc import AsyncIterator
 from typing import Any, Final
+from uuid import uuid4
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
-from soms.errors import FailedPrecondition
+from soms.errors import FailedPrecondition, InvalidArgument, SomsError
+from soms.web import problems
+from soms.web.middleware import complete
 
 GRACE_SECONDS: Final = 10.0
 BACKLOG: Final = 1024
-# The parser's own bounds lie above those that the middleware explains in a problem document; beyond them it hangs up.
+# The parser's own bounds lie above those that the middleware knows, so that most of what is too long can be told apart.
 OPTIONS: Final[dict[str, Any]] = {
     "max_line_size": 32 * 1024,
     "max_field_size": 32 * 1024,
     "read_bufsize": 32 * 1024,
     "auto_decompress": False,
     "keepalive_timeout": 75.0,
-    "lingering_time": 5.0,
+    "lingering_time": 2.0,
     "access_log": None,
-    "shutdown_timeout": GRACE_SECONDS,
 }
+
+
+class Connection(web.RequestHandler):
+    """aiohttp's side of a connection, which tells in our words what its parser refused, and logs none of it."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """The last answer on a connection that did not speak HTTP, or too much of it."""
+        if not isinstance(exc, HttpProcessingError) or request.writer.output_size > 0:
+            return super().handle_error(request, status, exc, message)
+        broken = InvalidArgument("this is not HTTP/1.1 as it should be", reason="invalid_parameter")
+        long = SomsError("a line of the head is too long", reason="headers_too_large")
+        request_id = uuid4().hex
+        response = problems.respond(long if isinstance(exc, LineTooLong) else broken, request_id)
+        complete(response, request_id)
+        response.force_close()
+        return response
 
 
 @contextlib.asynccontextmanager
@@ -30,14 +54,22 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
 
     Raises FailedPrecondition if somebody else has the port.
     """
-    runner = web.AppRunner(app, **OPTIONS)
+    runner = web.AppRunner(app, shutdown_timeout=GRACE_SECONDS)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
-        yield runner.addresses[0][1]
+        server = await _bound(runner, host, port)
+        yield server.sockets[0].getsockname()[1]
+        server.close()
+    finally:
+        await runner.cleanup()
+
+
+async def _bound(runner: web.AppRunner, host: str, port: int) -> asyncio.Server:
+    loop, manager = asyncio.get_running_loop(), runner.server
+    assert manager is not None  # noqa: S101 - the runner is set up
+    try:
+        return await loop.create_server(lambda: Connection(manager, loop=loop, **OPTIONS), host, port, backlog=BACKLOG)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
         raise FailedPrecondition(f"port {port} of {host} is taken: choose another one with SOMS_WEB_PORT") from error
-    finally:
-        await runner.cleanup()
