@@ -20,6 +20,19 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except (SomsError, OSError) as error:
             raise click.ClickException(str(error)) from error
+        except ValueError as error:
+            if readable := _readable(error):
+                raise readable from error
+            raise
+
+
+def _readable(error: ValueError) -> click.ClickException | None:
+    """A wrong setting by the name of its variable, if that is what it is."""
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError) or error.title != "Settings":
+        return None
+    return click.ClickException("; ".join(f"SOMS_{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors()))
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -47,6 +47,10 @@ class Mailbox(Engine):
         """Our own server."""
         return [sys.executable, "-m", "soms.local.mailbox_server", str(self.folder), str(self.smtp_port), str(self.http_port)]
 
+    def environment(self) -> dict[str, str]:
+        """It is Python and must find this very code."""
+        return {**super().environment(), "PYTHONPATH": str(Path(__file__).parents[2])}
+
     async def probe(self) -> None:
         """Read the list; the page is served only after the mail server listens."""
         if (code := await asyncio.to_thread(status, f"http://127.0.0.1:{self.http_port}/messages", PROBE_SECONDS)) != HTTPStatus.OK:

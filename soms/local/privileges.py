@@ -1,7 +1,8 @@
-"""Running a program that refuses to run as root, without touching the permissions of anything but its own data folder."""
+"""Running a program that refuses to run as root or as a user without a name, touching no permission but its own folder's."""
 
 import functools
 import os
+import pwd
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,15 +10,16 @@ from pathlib import Path
 from soms.errors import FailedPrecondition
 
 NOBODY = 65534
-# A user namespace in which root is called nobody: data and binaries may lie anywhere, no file changes its owner.
+# A user namespace in which the user is called nobody: data and binaries may lie anywhere, no file changes its owner.
 NAMESPACE = ("unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}", "--")
 DROPPED = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--")
+REMEDY = "run SOMS as a plain user, or set SOMS_HOME to a folder that everyone may enter, or name your own server in SOMS_POSTGRES"
 
 
 @functools.cache
 def prefix() -> tuple[str, ...]:
-    """What to put before a command so that it does not run as root; nothing for a plain user."""
-    if os.geteuid():
+    """What to put before a command so that it runs as a user with a name who is not root; nothing where it does anyway."""
+    if os.geteuid() and _named(os.geteuid()):
         return ()
     return NAMESPACE if _works(*NAMESPACE, "true") else DROPPED
 
@@ -29,14 +31,20 @@ def hand_over(folder: Path, program: Path) -> None:
     """
     if prefix() != DROPPED:
         return
-    for path in (folder, *folder.rglob("*")):
+    for path in (folder, *folder.rglob("*")) if not os.geteuid() else ():
         os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
     if not (_works(*DROPPED, "test", "-w", str(folder)) and _works(*DROPPED, "test", "-x", str(program))):
         raise FailedPrecondition(
-            f"{program.name} refuses to run as root, this system forbids user namespaces, "
-            f"and user {NOBODY} cannot reach {folder} or {program}: "
-            "run SOMS as a plain user, or set SOMS_HOME to a folder that everyone may enter, or name your own server in SOMS_POSTGRES"
+            f"{program.name} refuses to run as root or as a user without a name, this system forbids user namespaces, "
+            f"and user {NOBODY} cannot reach {folder} or {program}: {REMEDY}"
         )
+
+
+def _named(user: int) -> bool:
+    try:
+        return bool(pwd.getpwuid(user).pw_name)
+    except KeyError:
+        return False
 
 
 def _works(*command: str) -> bool:

@@ -6,13 +6,13 @@ import functools
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
 from soms.config import Settings
-from soms.errors import FailedPrecondition, SomsError, Unavailable
+from soms.errors import FailedPrecondition, Unavailable
 from soms.local import child, ports, procfile, stack
 from soms.local.engine import Engine
 from soms.local.http import status
@@ -35,7 +35,7 @@ def soms(command: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Plan:
-    """What runs on the engines: `migrate` right after PostgreSQL is ready, `topics` after Kafka, `seed` beside the processes."""
+    """What runs on the engines: `migrate` once PostgreSQL is ready, `topics` once Kafka is, `seed` beside the processes, which it needs."""
 
     processes: Sequence[Process] = ()
     migrate: Sequence[str] = field(default_factory=lambda: soms("migrate"))
@@ -71,8 +71,8 @@ class Supervisor:
                     group.create_task(self._topics(kept))
                     for keeper in kept.values():
                         group.create_task(keeper.started())
-            except* SomsError as errors:
-                raise next(leaves(errors)) from None
+            except ExceptionGroup as errors:
+                raise first(errors) from None
             await self._ready()
             self._announce(engines)
             await asyncio.Event().wait()
@@ -88,7 +88,8 @@ class Supervisor:
             await postgres.started()
         await self._prepare("migrate", self.plan.migrate)
         start_processes()
-        await self._prepare("seed", self.plan.seed)
+        if self.plan.processes:
+            await self._prepare("seed", self.plan.seed)
 
     async def _topics(self, kept: Mapping[str, Keeper]) -> None:
         if kafka := kept.get("kafka"):
@@ -140,17 +141,13 @@ class Supervisor:
             self.say("", f"documentation: {url}/docs")
             self.say("", f"first request: curl {url}/api/v1/products")
         else:
-            self.say("", "in another terminal: honcho start")
+            self.say("", "in another terminal: honcho start; then, once: soms seed")
         self.say("", f"SOMS is ready: {url}" if self.plan.serves else "engines are ready")
 
 
-def leaves(group: BaseExceptionGroup[SomsError]) -> Iterator[SomsError]:
-    """The errors of a group of groups."""
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from leaves(error)
-        else:
-            yield error
+def first(error: Exception) -> Exception:
+    """The error that brought a group of tasks down."""
+    return first(error.exceptions[0]) if isinstance(error, ExceptionGroup) else error
 
 
 def supervise(plan: Plan) -> None:

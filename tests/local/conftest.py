@@ -18,7 +18,7 @@ PROGRAM = """
 import sys
 from soms.local.procfile import processes
 from soms.local.up import Plan, supervise
-supervise(Plan(processes(sys.argv[1], {}), *[["true"]] * 3))
+supervise(Plan(processes(sys.argv[1], {}), *[["/bin/sh", "-c", sys.argv[2]]] * 3))
 """
 PROCFILE = """
 clock: echo started $$; exec sleep 1000
@@ -58,15 +58,15 @@ class Stack:
         self.output = home.with_suffix(".output")
         self.process: asyncio.subprocess.Process | None = None
 
-    async def begin(self, procfile: str = PROCFILE) -> None:
-        """Start it; a folder with a file `readyz` stands for the gateway."""
+    async def begin(self, procfile: str = PROCFILE, preparation: str = "true") -> None:
+        """Start it, with a line for a shell as migration, topics and seed; a folder with a file `readyz` stands for the gateway."""
         pages = self.home.with_suffix(".pages")
         pages.mkdir(exist_ok=True)
         (pages / "readyz").touch()
         variables = {**os.environ, "SOMS_HOME": str(self.home), "SOMS_WEB_PORT": str(self.web_port)}
         with self.output.open("wb") as output:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-W", "error", "-c", PROGRAM, procfile, cwd=pages, env=variables, stdout=output, stderr=output
+                sys.executable, "-W", "error", "-c", PROGRAM, procfile, preparation, cwd=pages, env=variables, stdout=output, stderr=output
             )
 
     def said(self) -> str:

@@ -187,6 +187,17 @@ async def test_a_start_can_be_broken_off(stacks: tuple[Stack, Stack], tmp_path: 
     assert not (one.home / "kafka").exists()
 
 
+async def test_a_preparation_that_fails_ends_the_start(stacks: tuple[Stack, Stack]) -> None:
+    """What it said is shown, the error is the one that matters, and nothing stays behind."""
+    one = stacks[0]
+    await one.begin(preparation="echo no such table; exit 3")
+    assert one.process
+    assert await asyncio.wait_for(one.process.wait(), 60) == 1
+    assert "migrate | no such table" in one.said()
+    assert one.said().splitlines()[-1] == "soms.errors.Unavailable: migrate ended with code 3; what it said is above"
+    assert one.alive() == {}
+
+
 async def test_a_second_signal_kills(stacks: tuple[Stack, Stack]) -> None:
     """Who cannot wait for a process that will not end need not."""
     one = stacks[0]
