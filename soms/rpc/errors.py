@@ -94,7 +94,7 @@ def refused(error: ValidationError) -> errors.InvalidArgument:
 
 
 def _details(error: SomsError, room_bytes: int) -> Iterable[Any]:
-    members = {name: orjson.dumps(value, default=str).decode() for name, value in error.details.items()}
+    members = {name: _text(value) for name, value in error.details.items()}
     limit = room_bytes * 3 // 4 - 2 * MESSAGE_LIMIT_CHARACTERS  # base64, then the sentence and the other trailers
     while sum(map(len, members.values())) > limit:
         del members[max(members, key=lambda name: len(members[name]))]
@@ -120,6 +120,13 @@ def _received(error: GRPCError) -> SomsError:
         result.reason = info.reason  # type: ignore[misc]  # each instance may have a finer one than its class
         result.details = {name: _value(text) for name, text in info.metadata.items()}
     return result
+
+
+def _text(value: Any) -> str:
+    try:
+        return orjson.dumps(value, default=str).decode()
+    except TypeError:  # integers beyond 64 bits, keys that are no text
+        return json.dumps(value, default=str)
 
 
 def _value(text: str) -> Any:
