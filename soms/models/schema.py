@@ -12,7 +12,13 @@ from soms.models.database import SCHEMAS, outages, role, tortoise_config
 
 # any number of our own will do, as long as it stays the same
 MIGRATION_LOCK = 7_236_846_573
-LIMITS = {"statement_timeout": "5s", "lock_timeout": "2s", "idle_in_transaction_session_timeout": "10s"}
+LIMITS = {
+    "statement_timeout": "5s",
+    "lock_timeout": "2s",
+    "idle_in_transaction_session_timeout": "10s",
+    # a prepared statement keeps the plan it got while its tables were small; reading them whole would be slower with every order
+    "enable_seqscan": "off",
+}
 
 
 async def migrate(settings: Settings) -> None:
