@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from tortoise import fields
 from tortoise.models import Model
 
-from soms.errors import AlreadyExists, Unauthenticated
+from soms.errors import AlreadyExists, NotFound, Unauthenticated
 from soms.events import UserPasswordReset
 from soms.models import hashing, profile, session, throttle
 from soms.models.database import fetch, transaction
@@ -85,11 +85,11 @@ async def register(registration: Registration, new: NewPassword | None) -> User:
 
 async def issue(registration: Registration, new: NewPassword | None, role: str) -> User:
     """The account of this e-mail, made where it is missing, with `role` given where it lacks it. Raises InvalidArgument."""
-    profile.ordered([role])
+    wanted = profile.ordered([role])
     with contextlib.suppress(AlreadyExists):
         await register(registration, new)
     user = await profile.found(email=registration.email)
-    return await profile.set_roles(user.id, {*user.roles, role})
+    return user if set(wanted) <= set(user.roles) else await profile.grant(user.id, role)
 
 
 async def login(email: Email, password: str, client_address: str) -> Grant:
@@ -109,6 +109,15 @@ async def login(email: Email, password: str, client_address: str) -> Grant:
     # failures that were counted while this one was hashed
     await throttle.admit(attempt)
     return await _granted(email, phc, await hashing.renewed(phc, password))
+
+
+async def carry_on(key: bytes, token: str) -> Grant:
+    """Go on with the session of a refresh token. Raises Unauthenticated (`invalid_token`)."""
+    user_id, next_token = await session.refresh(key, token)
+    try:
+        return Grant(await profile.found(id=user_id), next_token)
+    except NotFound:
+        raise session.invalid_token() from None
 
 
 async def request_reset(email: Email) -> None:

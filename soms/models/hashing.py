@@ -21,7 +21,7 @@ HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1
 THREADS: Final = 2
 # hashing or waiting for it; the last in line waits for about half a second
 PLACES_LIMIT: Final = 32
-NICENESS: Final = 10
+NICENESS: Final = 5
 
 
 def _give_way() -> None:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
+from tortoise.expressions import Q
 from tortoise.models import Model
 from tortoise.queryset import QuerySet
 
@@ -57,7 +58,7 @@ async def newest(query: QuerySet[M], page_size: int, page_token: str) -> tuple[l
     """A page of models that have `created_at` and `id`, newest first, and the token of the next. Raises InvalidArgument."""
     limit = size(page_size)
     if after := position(page_token, _moment, UUID):
-        query = query.filter(created_at__lte=after[0]).exclude(created_at=after[0], id__gte=after[1])
+        query = query.filter(Q(created_at__lt=after[0]) | Q(created_at=after[0], id__lt=after[1]), created_at__lte=after[0])
     with outages():
         rows: list[Any] = await query.order_by("-created_at", "-id").limit(limit + 1)
     if len(rows) <= limit:

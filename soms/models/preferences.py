@@ -8,9 +8,14 @@ from tortoise import fields
 from tortoise.models import Model
 
 from soms.models import profile
-from soms.models.database import outages, transaction
+from soms.models.database import fetch, outages, transaction
 from soms.models.profile import User
 from soms.values import ClockTime, Locale, TimeZone, Value
+
+SAY = """
+insert into preferences (user_id, wishes, version) values ($1, $2, $3)
+on conflict (user_id) do update set wishes = excluded.wishes, version = excluded.version
+"""
 
 
 class Channel(Value):
@@ -73,7 +78,6 @@ async def say(user_id: UUID, wishes: Wishes, if_version: int | None = None) -> P
         if wishes == before.wishes:
             return before
         after = Preferred(wishes, before.version + 1)
-        document = {"wishes": wishes.model_dump(by_alias=True), "version": after.version}
-        await Preferences.update_or_create(document, user_id=user_id)
+        await fetch("users", SAY, user_id, wishes.model_dump_json(by_alias=True), after.version)
         await profile.tell(user)
         return after

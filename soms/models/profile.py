@@ -25,6 +25,7 @@ from soms.values import Email, Line, Phone, Value
 REGISTER = """
 insert into users (email, name, phone, roles) values ($1, $2, $3, $4) on conflict (email) do nothing returning id
 """
+HOLD_ADMINS = "select id from users where 'admin' = any (roles) order by id for no key update"
 SEARCH_WORDS_LIMIT = 8
 
 
@@ -135,12 +136,14 @@ async def set_roles(user_id: UUID, roles: Iterable[str], if_version: int | None 
     async with transaction("users"):
         if Role.ADMIN not in wanted:
             await keep_an_admin(user_id)
-        user = await locked(user_id, if_version)
-        if user.roles != wanted:
-            user.roles = wanted
-            await session.end_all(user.id)
-            await _changed(user)
-        return user
+        return await _assigned(await locked(user_id, if_version), wanted)
+
+
+async def grant(user_id: UUID, role: str) -> User:
+    """Give somebody one more role; where they lack it, that ends their sessions. Raises InvalidArgument and NotFound."""
+    async with transaction("users"):
+        user = await locked(user_id)
+        return await _assigned(user, ordered([*user.roles, role]))
 
 
 def ordered(roles: Iterable[str]) -> list[str]:
@@ -153,8 +156,7 @@ def ordered(roles: Iterable[str]) -> list[str]:
 
 async def keep_an_admin(user_id: UUID) -> None:
     """Raise FailedPrecondition (`last_admin`) if this person is the only admin; the admins stay as they are until the transaction ends."""
-    admins = await User.filter(roles__contains=[Role.ADMIN]).select_for_update(no_key=True).order_by("id").values_list("id", flat=True)
-    if list(admins) == [user_id]:
+    if [row["id"] for row in await fetch("users", HOLD_ADMINS)] == [user_id]:
         raise FailedPrecondition("somebody must stay admin", reason="last_admin")
 
 
@@ -162,6 +164,14 @@ async def tell(user: User) -> None:
     """Tell others that the person, or what hangs on them, is different now."""
     event = UserUpdated(version=user.version, user_id=user.id, email=user.email or "", name=user.name, roles=user.roles)
     await append("users", event)
+
+
+async def _assigned(user: User, roles: list[str]) -> User:
+    if user.roles != roles:
+        user.roles = roles
+        await session.end_all(user.id)
+        await _changed(user)
+    return user
 
 
 async def _changed(user: User) -> None:

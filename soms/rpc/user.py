@@ -12,7 +12,7 @@ from soms.discovery import Directory
 from soms.errors import NotFound, PermissionDenied
 from soms.models import address, credential, preferences, profile, session
 from soms.models import user as users
-from soms.models.credential import NewPassword
+from soms.models.credential import Grant, NewPassword
 from soms.models.database import connected
 from soms.models.profile import ProfileChange, Registration, User
 from soms.pulse import Pulse
@@ -45,13 +45,13 @@ class UserServicer(v1.UserServiceBase):
         asked, call = messages.Credentials(email=message.email, password=message.password), context.current()
         client_address = message.client_address or (call and call.client_address) or ""
         granted = await credential.login(asked.email, asked.password, client_address)
-        return v1.LoginResponse(self._tokens(granted.user, granted.refresh_token))
+        return v1.LoginResponse(self._tokens(granted))
 
     @allows("anyone")
     async def refresh_token(self, message: v1.RefreshTokenRequest) -> v1.RefreshTokenResponse:
         """Go on with a session."""
-        user_id, next_token = await session.refresh(self._refresh_key, message.refresh_token)
-        return v1.RefreshTokenResponse(self._tokens(await profile.found(id=user_id), next_token))
+        granted = await credential.carry_on(self._refresh_key, message.refresh_token)
+        return v1.RefreshTokenResponse(self._tokens(granted))
 
     @allows("anyone")
     async def logout(self, message: v1.LogoutRequest) -> v1.LogoutResponse:
@@ -82,7 +82,8 @@ class UserServicer(v1.UserServiceBase):
     @allows("staff")
     async def list_users(self, message: v1.ListUsersRequest) -> v1.ListUsersResponse:
         """A page of profiles."""
-        found, token = await profile.search(message.query, message.page_size, message.page_token)
+        words = messages.Search(q=message.query).q
+        found, token = await profile.search(words, message.page_size, message.page_token)
         return v1.ListUsersResponse([messages.user(user) for user in found], token)
 
     @allows("customer")
@@ -163,8 +164,8 @@ class UserServicer(v1.UserServiceBase):
         """The public keys of access tokens."""
         return v1.GetKeySetResponse(orjson.dumps(self._signer.jwks).decode())
 
-    def _tokens(self, user: User, refresh_token: str) -> v1.Tokens:
-        return v1.Tokens(self._signed(user), ACCESS.lifetime_seconds, refresh_token)
+    def _tokens(self, granted: Grant) -> v1.Tokens:
+        return v1.Tokens(self._signed(granted.user), ACCESS.lifetime_seconds, granted.refresh_token)
 
     def _signed(self, user: User) -> str:
         return self._signer.access_token(user.id, user.roles, user.email)

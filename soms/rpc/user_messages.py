@@ -11,7 +11,7 @@ from soms.models.credential import NewPassword
 from soms.models.preferences import Preferred, Wishes
 from soms.models.profile import Registration, User
 from soms.rpc.gen.soms import v1
-from soms.values import Email, PostalAddress, Value
+from soms.values import Email, OptionalLine, PostalAddress, Value
 
 PASSWORD_LIMIT_BYTES = 256
 ADDRESS_MEMBERS = tuple(PostalAddress.model_fields)
@@ -33,6 +33,12 @@ class Credentials(Account):
     """What signs somebody in; a password too short to be one is merely wrong."""
 
     password: Annotated[str, AfterValidator(_hashable)]
+
+
+class Search(Value):
+    """Words to look for."""
+
+    q: OptionalLine
 
 
 def identity(text: str) -> UUID:

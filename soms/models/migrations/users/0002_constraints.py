@@ -5,7 +5,7 @@ from tortoise.migrations import operations as ops
 
 RULES = [
     "alter table users add constraint users_roles check ('customer' = any (roles) and roles <@ array['customer', 'staff', 'admin'])",
-    "alter table users add constraint users_email check (email = lower(email))",
+    "alter table users add constraint users_email check (email !~ '[A-Z]')",
     "alter table users add constraint users_anonymised check (email is not null or (name = '' and phone is null))",
     "alter table users add constraint users_version check (version >= 1)",
     "alter table address add constraint address_country check (country ~ '^[A-Z]{2}$')",
