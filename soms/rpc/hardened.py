@@ -7,7 +7,6 @@ Knows gRPC, neither tokens nor the registry; `connection.py` keeps HTTP/2 in bou
 import asyncio
 import contextlib
 import logging
-import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -61,17 +60,11 @@ class Server(grpclib.server.Server, ABC):
         self._protocols: set[Protocol] = set()
         self._full = trailers(to_wire(Unavailable("too many calls at once", retry_after=1)))
         self.draining = False
+        self.port = 0
 
     @abstractmethod
     async def answer(self, stream: Stream, method: Method, headers: Headers) -> None:
         """Do what the call asks for, and end the stream; must not raise."""
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        listener: Any = self._server
-        port: int = listener.sockets[0].getsockname()[1]
-        return port
 
     def admit(self, frames: Frames, headers: Headers, release: Callable[[], None]) -> bool:
         """Whether the call is under way now; if not, it has been refused."""
@@ -108,7 +101,7 @@ class Server(grpclib.server.Server, ABC):
         if timeout is None:
             return method, Deadline.from_timeout(method.default_seconds)
         try:
-            seconds = decode_timeout(timeout) if len(timeout) <= TIMEOUT_CHARACTERS else math.inf
+            seconds = decode_timeout(timeout[:TIMEOUT_CHARACTERS])  # a longer one loses its unit
         except ValueError:
             raise InvalidArgument("grpc-timeout cannot be read", reason="invalid_parameter") from None
         return method, Deadline.from_timeout(min(seconds, method.limit_seconds))
@@ -126,6 +119,8 @@ class Server(grpclib.server.Server, ABC):
     async def listening(self, host: str, port: int = 0) -> AsyncIterator[None]:
         """Listen on `host`, on a free port unless one is named; drained at the end, at the latest."""
         await self.start(host, port)
+        listener: Any = self._server
+        self.port = listener.sockets[0].getsockname()[1]
         sweeping = asyncio.create_task(self._sweep())
         try:
             yield
