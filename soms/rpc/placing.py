@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from soms.errors import Aborted, FailedPrecondition, InvalidArgument, SomsError
 from soms.models import placement as orders
@@ -124,7 +124,7 @@ def _refusal(outcome: v1.ReservationOutcome) -> SomsError | None:
 
 
 @contextlib.contextmanager
-def _in_flight() -> "contextlib.Generator[None]":
+def _in_flight() -> Iterator[None]:
     try:
         yield
     except TimeoutError as cause:
