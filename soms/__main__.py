@@ -47,6 +47,9 @@ def main() -> None:
 
     Settings are SOMS_* variables, such as SOMS_HOME (state folder, default var) and SOMS_WEB_PORT (8080).
     """
+    from soms import logging
+
+    logging.setup("soms", "ERROR")  # a registry or a broker that is still starting is nothing to tell of
 
 
 @main.command()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import aiohttp
 import click
+import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -16,6 +17,9 @@ from soms.cli.services import found
 from soms.cli.token import WAIT_SECONDS, Tokens
 from soms.config import Settings
 from soms.errors import InvalidArgument, Unavailable
+
+# of every problem document (RFC 9457); what a reason adds of its own is worth telling
+PROBLEM_MEMBERS = {"type", "title", "status", "detail", "reason", "request_id"}
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,9 @@ def sentence(outcome: Outcome) -> str:
     if outcome.accepted:
         again = " (placed before, not again)" if outcome.replayed else ""
         return f"{document['number']} placed: {document['currency']} {document['total']:,} in minor units, id {document['id']}{again}"
-    return f"{outcome.order.name} {'failed' if outcome.passing else 'refused'}: {outcome.reason}: {document.get('detail', '')}"
+    found = {name: value for name, value in document.items() if name not in PROBLEM_MEMBERS}
+    what = f"{outcome.order.name} {'failed' if outcome.passing else 'refused'}: {outcome.reason}: {document.get('detail', '')}"
+    return f"{what} {orjson.dumps(found).decode()}" if found else what
 
 
 def show(report: Report, orders: int, clients: int) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -13,11 +13,12 @@ import aiohttp
 import orjson
 
 from soms.cli.order_file import Order
+from soms.errors import DeadlineExceeded, SomsError, Unavailable
 
 ATTEMPTS = 10
 REQUEST_SECONDS = 10
 FIRST_PAUSE_SECONDS = 0.25
-LONGEST_PAUSE_SECONDS = 60.0
+LONGEST_PAUSE_SECONDS = 30.0
 # somebody is away: the rest of a long file would only wait in vain
 FAILURES_IN_A_ROW = 20
 PASSING = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
@@ -28,7 +29,7 @@ Token = Callable[[Order], Awaitable[str]]
 class Outcome:
     """What became of an order: its HTTP status (None without an answer), the reason of a refusal, the order or problem document.
 
-    `seconds` are counted from the first attempt to the last answer.
+    `passing` says that the same request may do better later. `seconds` are counted from the first attempt to the last answer.
     """
 
     order: Order
@@ -36,18 +37,14 @@ class Outcome:
     reason: str = ""
     document: dict[str, Any] = field(default_factory=dict)
     replayed: bool = False
-    retry_after: float | None = None
+    passing: bool = False
+    retry_after: float = 0
     seconds: float = 0
 
     @property
     def accepted(self) -> bool:
         """Whether the order stands."""
         return self.status == HTTPStatus.CREATED
-
-    @property
-    def passing(self) -> bool:
-        """Whether the same request may do better later."""
-        return self.status is None or self.status in PASSING or self.retry_after is not None
 
 
 @dataclass
@@ -125,29 +122,31 @@ async def place_all(
 
 async def place(session: aiohttp.ClientSession, order: Order, token: Token | None = None) -> Outcome:
     """Place one order; repeats while the refusal is of the passing kind, as often and as long as is decent."""
+    headers = {"Content-Type": "application/json", "Idempotency-Key": order.key}
+    try:
+        headers |= {"Authorization": f"Bearer {await token(order)}"} if token else {}
+    except SomsError as error:
+        return Outcome(order, None, error.reason, {"detail": error.message}, passing=isinstance(error, Unavailable | DeadlineExceeded))
     began = time.perf_counter()
-    outcome = await _attempt(session, order, token)
+    outcome = await _attempt(session, order, headers)
     for attempt in range(1, ATTEMPTS):
         if not outcome.passing:
             break
-        pause = max(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1), outcome.retry_after or 0) * random.uniform(1, 1.25)  # noqa: S311 - spreads load
+        pause = max(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1), outcome.retry_after) * random.uniform(1, 1.25)  # noqa: S311 - spreads load
         await asyncio.sleep(min(pause, LONGEST_PAUSE_SECONDS))
-        outcome = await _attempt(session, order, token)
+        outcome = await _attempt(session, order, headers)
     outcome.seconds = time.perf_counter() - began
     return outcome
 
 
-async def _attempt(session: aiohttp.ClientSession, order: Order, token: Token | None) -> Outcome:
-    headers = {"Content-Type": "application/json", "Idempotency-Key": order.key}
-    if token:
-        headers["Authorization"] = f"Bearer {await token(order)}"
+async def _attempt(session: aiohttp.ClientSession, order: Order, headers: Mapping[str, str]) -> Outcome:
     body = orjson.dumps({"lines": [{"sku": sku, "quantity": quantity} for sku, quantity in order.lines]})
     timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
     try:
         async with session.post("/api/v1/orders", data=body, headers=headers, timeout=timeout) as answer:
             return _read(order, answer, await answer.read())
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        return Outcome(order, None, "no_answer", {"detail": f"{type(error).__name__}: {error}"})
+        return Outcome(order, None, "no_answer", {"detail": f"{type(error).__name__}: {error}"}, passing=True)
 
 
 def _read(order: Order, answer: aiohttp.ClientResponse, body: bytes) -> Outcome:
@@ -155,9 +154,14 @@ def _read(order: Order, answer: aiohttp.ClientResponse, body: bytes) -> Outcome:
         document = orjson.loads(body)
     except ValueError:
         document = {}
-    # an answer without a reason is not from our gateway, but from something before it
-    outcome = Outcome(order, answer.status, document.get("reason", f"http_{answer.status}"), document)
-    outcome.replayed = answer.headers.get("Idempotent-Replayed") == "true"
     wait = answer.headers.get("Retry-After", "")
-    outcome.retry_after = float(wait) if wait.isdecimal() else None
-    return outcome
+    return Outcome(
+        order,
+        answer.status,
+        # an answer without a reason is not from our gateway, but from something before it
+        document.get("reason", f"http_{answer.status}"),
+        document,
+        replayed=answer.headers.get("Idempotent-Replayed") == "true",
+        passing=answer.status in PASSING or bool(wait),
+        retry_after=float(wait) if wait.isdecimal() else 0,
+    )

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from soms import logging
 from soms.config import Settings
 from soms.discovery import discovering
 from soms.rpc import client
@@ -16,7 +15,6 @@ CALL_SECONDS = 10
 @contextlib.asynccontextmanager
 async def found(settings: Settings, *names: str, timeout_seconds: float) -> AsyncIterator[Services]:
     """Stubs, as soon as each of `names` (as `USER-SERVICE`) is up; raises Unavailable after `timeout_seconds`."""
-    logging.setup("cli", "ERROR")  # a registry that is still starting is nothing to tell of
     async with discovering(settings) as directory, client.connected(settings, directory, caller="cli") as services:
         await asyncio.gather(*(directory.wait_for(name, timeout_seconds) for name in names))
         yield services

@@ -15,7 +15,7 @@ WAIT_SECONDS = 15
 async def issue(settings: Settings, email: str, role: str) -> str:
     """A token for the account of `email`, which is made where missing and gets `role` (`customer`, `staff`, `admin`) where it lacks it."""
     async with found(settings, "USER-SERVICE", timeout_seconds=WAIT_SECONDS) as services:
-        return await _issued(services, email, role)
+        return await issued(services, email, role)
 
 
 class Tokens:
@@ -31,11 +31,12 @@ class Tokens:
         email, now = order.email or self._email, time.monotonic()
         since, token = self._known.get(email, (0.0, ""))
         if not token or now - since > ACCESS.lifetime_seconds / 2:
-            token = await _issued(self._services, email, "customer")
+            token = await issued(self._services, email, "customer")
             self._known[email] = now, token
         return token
 
 
-async def _issued(services: Services, email: str, role: str) -> str:
+async def issued(services: Services, email: str, role: str) -> str:
+    """The same over services at hand."""
     request = v1.IssueTokenRequest(email=email, role=role)
     return (await services.as_service.users.issue_token(request, timeout=CALL_SECONDS)).access_token
