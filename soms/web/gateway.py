@@ -38,7 +38,7 @@ class Gateway:
 
     async def serve(self, route: Route, request: web.Request) -> web.Response:
         """Check the request as its route promises, in the order of cost, and have it answered; raises SomsError."""
-        self._count(request, self._addresses, _network(request.remote or ""))
+        self._count(request, self._addresses, network(request.remote or ""))
         token = auth.bearer(request) if route.access is not Access.SIGNING_IN else None
         identity = auth.identify(token, route.access, self.verifier)
         if identity:
@@ -106,6 +106,6 @@ def respond(route: Route, answer: Answer[Any], request: web.Request) -> web.Resp
     return web.Response(status=route.status, body=orjson.dumps(answer.body), headers=headers)
 
 
-def _network(address: str) -> str:
+def network(address: str) -> str:
     """Whom an address stands for: itself, but of IPv6 the network of 64 bits that one household has to itself."""
     return str(ipaddress.ip_network(f"{address.partition('%')[0]}/64", strict=False)) if ":" in address else address

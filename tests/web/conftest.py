@@ -1,6 +1,7 @@
 """A real gateway over HTTP, in front of services that say what a test wants them to say."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -208,7 +209,36 @@ class Client:
 
 
 @pytest.fixture
+def raw(url: str) -> Callable[..., Awaitable[bytes]]:
+    """HTTP by hand and what comes back, 4 KiB of it.
+
+    `await raw("GET /healthz", "Name: value", then=b"…", times=1)` sends the head and, so many times, what then follows.
+    """
+
+    async def send(request: str, *headers: str, then: bytes = b"", times: int = 1) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", URL(url).port)
+        lines = (f"{request} HTTP/1.1", "Host: soms", *headers, "", "")
+        writer.write("\r\n".join(lines).encode("latin-1"))
+
+        async def follow() -> None:
+            for _ in range(times):
+                writer.write(then)
+                await writer.drain()
+
+        following = asyncio.create_task(follow())
+        try:
+            async with asyncio.timeout(15):
+                return await reader.readuntil(b"\r\n\r\n") + await reader.read(4096)
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+            writer.close()
+
+    return send
+
+
+@pytest.fixture
 async def client(url: str) -> AsyncIterator[Client]:
     """A client of the gateway."""
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20), auto_decompress=False) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20), connector=aiohttp.TCPConnector(limit=0)) as session:
         yield Client(url, session)
