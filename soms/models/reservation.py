@@ -24,18 +24,21 @@ MAXIMUM_LINES = 10_000
 
 # A SKU that is short for the round as a whole keeps back every order that wants it, and no other. One row a line, `held` or not.
 # Rows of stock are locked in the order of SKUs, then reservations written in the order of ids, so that rounds cannot deadlock.
+# Stock is set from what was locked, on_hand too: PostgreSQL first tries an update on the row as it was when the statement began, and
+# would fail its CHECK there if a rival has added pieces since.
 HOLD = f"""
 with line as (select * from unnest($1::uuid[], $2::text[], $3::int[]) as l (order_id, sku, quantity)),
 locked as materialized (
-  select sku, on_hand - reserved as available from stock where sku = any($2) order by sku for no key update),
+  select sku, on_hand, reserved, on_hand - reserved as available, version from stock where sku = any($2) order by sku for no key update),
 offer as (
   select line.*, name, price, currency, active, available,
          coalesce(active and sum(quantity) over (partition by sku) <= available, false) as fits
     from line left join product using (sku) left join locked using (sku)),
 decided as materialized (select *, bool_and(fits) over (partition by order_id) as held from offer),
 taken as (
-  update stock set reserved = reserved + t.quantity, version = version + 1
-    from (select sku, sum(quantity)::int as quantity from decided where held group by sku) as t where stock.sku = t.sku),
+  update stock set on_hand = locked.on_hand, reserved = locked.reserved + t.quantity, version = locked.version + 1
+    from (select sku, sum(quantity)::int as quantity from decided where held group by sku) as t join locked using (sku)
+   where stock.sku = t.sku),
 held as (
   insert into reservation (order_id, expires_at)
   select distinct order_id, now() + interval '{HOLD_SECONDS} seconds' from decided where held order by order_id),
