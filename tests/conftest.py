@@ -23,7 +23,7 @@ Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[None]]
 
 @pytest.fixture(scope="session")
 def eventually() -> Eventually:
-    """`await eventually(condition, seconds)`: ask again and again until the coroutine function gives something true."""
+    """Ask again and again until a coroutine function gives something true: `await eventually(condition, seconds)`."""
 
     async def wait(condition: Callable[[], Awaitable[object]], seconds: float = 10) -> None:
         async with asyncio.timeout(seconds):

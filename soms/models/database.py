@@ -45,7 +45,7 @@ WAIT_SECONDS = 60.0
 
 
 class Session(asyncpg.Connection):  # type: ignore[misc]  # asyncpg is untyped
-    """A connection that goes back to its pool without a round trip: nothing of ours outlives a transaction, so there is nothing to reset."""
+    """Goes back to its pool without a round trip: nothing of ours outlives a transaction, so there is nothing to reset."""
 
     def get_reset_query(self) -> str:
         """No statement."""

@@ -32,7 +32,8 @@ class Rounds(Generic[Item, Result]):
             await asyncio.wait(self._under_way)
 
     def _start(self, done: asyncio.Task[None] | None = None) -> None:
-        self._under_way.discard(done)  # type: ignore[arg-type] - None is in no set
+        if done:
+            self._under_way.discard(done)
         while self._waiting and len(self._under_way) < self._parallel:
             batch = [self._waiting.popleft() for _ in range(min(self._size, len(self._waiting)))]
             # a round belongs to no caller: it must not inherit one's deadline or identity
