@@ -50,12 +50,12 @@ def order_of(sku: str, quantity: int) -> dict[str, Any]:
 async def test_newcomer_registers_browses_and_orders(stack: Any) -> None:
     """Everything README lets a reader paste works."""
     nobody = await stack.client()
-    registered = await nobody("POST", "auth/register", {"email": "Ann@example.org", "password": PASSWORD, "name": "Ann Example"})
-    login = await nobody("POST", "auth/login", {"email": "ann@example.org", "password": PASSWORD})
+    registered = await nobody("POST", "auth/register", {"email": "Newcomer@example.org", "password": PASSWORD, "name": "New Comer"})
+    login = await nobody("POST", "auth/login", {"email": "newcomer@example.org", "password": PASSWORD})
     found = await nobody("GET", "products?q=mug&category=Kitchen")
-    ann = await stack.client(token=login.body["access_token"])
-    placed = await ann("POST", "orders", order_of("MUG-BLUE", 2), Idempotency_Key="my-first-order")
-    read = await ann("GET", placed.headers["Location"])
+    newcomer = await stack.client(token=login.body["access_token"])
+    placed = await newcomer("POST", "orders", order_of("MUG-BLUE", 2), Idempotency_Key="my-first-order")
+    read = await newcomer("GET", placed.headers["Location"])
 
     assert (registered.status, login.status, found.status) == (201, 200, 200)
     assert {"MUG-BLUE", "MUG-SAND"} == {product["sku"] for product in found.body["items"]}
