@@ -72,7 +72,7 @@ async def list_addresses(request: Request[AddressPaging]) -> Answer[Items[Addres
     return Answer(page.of((_address(address).body for address in answer.addresses), answer.next_page_token))
 
 
-@route("POST", "/users/me/addresses", Access.CUSTOMER, status=201, tagged=True)
+@route("POST", "/users/me/addresses", Access.CUSTOMER, status=201, tagged=True, reasons=("too_many_addresses",))
 async def add_address(request: Request[NewAddress]) -> Answer[Address]:
     """Add an address."""
     message = v1.CreateAddressRequest(address=v1.Address(**filled(request.input)))

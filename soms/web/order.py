@@ -84,7 +84,7 @@ async def place_order(request: Request[NewOrder]) -> Answer[Order]:
     return placed
 
 
-@route("GET", "/orders", Access.CUSTOMER)
+@route("GET", "/orders", Access.CUSTOMER, reasons=("forbidden",))
 async def list_orders(request: Request[OrderFilters]) -> Answer[Items[Order]]:
     """Orders, newest first: one's own, for staff everybody's."""
     page, asked = request.page, request.input

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Generic, TypeVar
 
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
 from typing_extensions import TypedDict
 
 from soms.web.cursors import Seal
-from soms.web.queries import Number
+from soms.web.queries import number
 
 Item = TypeVar("Item")
 DEFAULT_LIMIT: Final = 20
@@ -18,7 +18,7 @@ NO_SEAL: Final = Seal(b"")
 class Paging(TypedDict, total=False):
     """What every list takes: how many items, and from where on."""
 
-    limit: Annotated[Number, Field(ge=1, le=100, description="Items a page, 20 unless said.")]
+    limit: Annotated[int, Field(ge=1, le=100, description="Items a page, 20 unless said."), BeforeValidator(number)]
     cursor: Annotated[str, StringConstraints(max_length=1024), Field(description="`next` of the page before.")]
 
 

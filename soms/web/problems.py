@@ -40,6 +40,8 @@ REASONS: Final[dict[str, Kind]] = {
     "product_inactive": Kind(409, "A product is not sold"),
     "invalid_transition": Kind(409, "The order does not allow this now"),
     "over_return": Kind(409, "More would come back than was delivered"),
+    "too_many_addresses": Kind(409, "The address book is full"),
+    "last_admin": Kind(409, "Somebody must stay admin"),
     "in_flight": Kind(409, "The same request is still under way"),
     "already_exists": Kind(409, "It exists already"),
     "failed_precondition": Kind(409, "The state of things refuses it"),

@@ -28,7 +28,8 @@ def read(request: web.Request, adapter: TypeAdapter[Any] | None) -> tuple[Mappin
     return checked(adapter, raw, reason="invalid_parameter"), raw
 
 
-def _number(text: str) -> int:
+def number(text: str) -> int:
+    """A whole number in digits; raises ValueError."""
     if not NUMBER.fullmatch(text):
         raise ValueError("must be a whole number")
     return int(text)
@@ -49,7 +50,6 @@ def _time(text: str) -> datetime:
         raise ValueError("must be a time between the years 1 and 9999") from None
 
 
-Number = Annotated[int, BeforeValidator(_number)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Time = Annotated[datetime, BeforeValidator(_time)]
 Identifier = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]

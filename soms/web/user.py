@@ -80,7 +80,7 @@ async def change_me(request: Request[UserChanges]) -> Answer[User]:
     return _user((await request.services.users.update_user(message)).user)
 
 
-@route("DELETE", "/users/me", Access.CUSTOMER, status=204, tagged=True)
+@route("DELETE", "/users/me", Access.CUSTOMER, status=204, tagged=True, reasons=("last_admin",))
 async def delete_me(request: Request[None]) -> Answer[None]:
     """Have one's own account forgotten; the books stay, without a name."""
     await request.services.users.anonymise_user(v1.AnonymiseUserRequest(if_version=request.if_version))
@@ -102,7 +102,7 @@ async def show_user(request: Request[None]) -> Answer[User]:
     return _user((await request.services.users.get_user(v1.GetUserRequest(id=request.path["id"]))).user)
 
 
-@route("PUT", "/users/{id}/roles", Access.ADMIN, tagged=True)
+@route("PUT", "/users/{id}/roles", Access.ADMIN, tagged=True, reasons=("last_admin",))
 async def set_roles(request: Request[Roles]) -> Answer[User]:
     """Decide what roles somebody has."""
     roles = sorted(map(str, {*request.input["roles"], "customer"}))
