@@ -1,12 +1,11 @@
 """The catalogue: adding products, changing them, finding them, and what they cost before."""
 
-import datetime as dt
 import re
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import asyncpg
-from pydantic import TypeAdapter
+from pydantic import AwareDatetime, Field, TypeAdapter
 from tortoise.exceptions import IntegrityError
 from typing_extensions import TypedDict
 
@@ -65,6 +64,8 @@ class Changes(TypedDict, total=False):
 
 
 CHANGES = TypeAdapter(Changes)
+# what a page token of ours holds; another one must not reach the database
+MOMENT, SKU, SERIAL = TypeAdapter(AwareDatetime), TypeAdapter(Sku), TypeAdapter(Annotated[int, Field(strict=True, ge=0, lt=2**63)])
 
 
 class Filter(Value):
@@ -132,7 +133,7 @@ async def read(sku: str) -> Document:
 async def page(wanted: Filter, page_size: int, page_token: str) -> tuple[list[Document], str]:
     """A page of products, newest first, and the token of the next. Raises InvalidArgument."""
     limit = paging.size(page_size)
-    created_at, sku = paging.position(page_token, dt.datetime.fromisoformat, str) or (None, None)
+    created_at, sku = paging.position(page_token, MOMENT.validate_python, SKU.validate_python) or (None, None)
     patterns = [f"%{_literal(word)}%" for word in wanted.q.split()]
     rows = await fetch("products", PAGE, patterns, wanted.category, wanted.in_stock, wanted.active, created_at, sku, limit + 1)
     shown, token = paging.page(rows, limit, "created_at", "sku")
@@ -143,7 +144,7 @@ async def prices(sku: str, page_size: int, page_token: str) -> tuple[list[asyncp
     """A page of what a product cost and since when, newest first, and the token of the next. Raises NotFound and InvalidArgument."""
     await read(sku)
     limit = paging.size(page_size)
-    (seen,) = paging.position(page_token, int) or (None,)
+    (seen,) = paging.position(page_token, SERIAL.validate_python) or (None,)
     return paging.page(await fetch("products", PRICES, sku, seen, limit + 1), limit, "id")
 
 

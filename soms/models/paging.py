@@ -37,7 +37,7 @@ def position(token: str, *kinds: Callable[[Any], Any]) -> list[Any] | None:
         if not isinstance(values, list):
             raise TypeError(token)  # noqa: TRY301 - one refusal for all that is wrong
         return [value if kind is str else kind(value) for kind, value in zip(kinds, values, strict=True)]
-    except (ValueError, TypeError, binascii.Error) as cause:
+    except (ValueError, TypeError, AttributeError, binascii.Error) as cause:
         raise InvalidArgument("the page token is not one of ours", reason="invalid_parameter", parameter="cursor") from cause
 
 
