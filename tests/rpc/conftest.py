@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,8 +15,7 @@ from h2.events import ConnectionTerminated, DataReceived, Event, ResponseReceive
 
 from soms import tokens
 from soms.config import Settings
-from soms.discovery import Instance
-from soms.errors import Unavailable
+from soms.discovery import Directory, Instance
 from soms.rpc.access import allows
 from soms.rpc.answering import Server
 from soms.rpc.codec import Codec
@@ -80,43 +78,18 @@ class Echo(v1.OrderServiceBase):
     list_orders = list_timeline = pay_order = deliver_order = return_order = _closed
 
 
-class Listing:
+class Listing(Directory):
     """A registry on paper: `put` says who is up."""
 
     def __init__(self) -> None:
         """Nobody is up."""
-        self.up: dict[str, tuple[Instance, ...]] = {}
-        self.asked = 0
-        self._callbacks: list[Callable[[], None]] = []
+        super().__init__(same)
 
     def put(self, name: str, *ports: int) -> None:
         """Say that `name` is up at these ports, and nowhere else."""
-        self.up[name] = tuple(Instance(f"{name}:{port}", "127.0.0.1", port) for port in ports)
+        self._instances[name] = tuple(Instance(f"{name}:{port}", "127.0.0.1", port) for port in ports)
         for callback in self._callbacks:
             callback()
-
-    def instances(self, name: str) -> tuple[Instance, ...]:
-        """Who is up."""
-        return self.up.get(name, ())
-
-    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call back after each `put`."""
-        self._callbacks.append(callback)
-        return lambda: self._callbacks.remove(callback)
-
-    def refresh_soon(self) -> None:
-        """Count."""
-        self.asked += 1
-
-    async def wait_for(self, name: str, timeout_seconds: float) -> tuple[Instance, ...]:
-        """Who is up, as soon as somebody is."""
-        self.refresh_soon()
-        until = time.monotonic() + timeout_seconds
-        while not self.instances(name):
-            if time.monotonic() > until:
-                raise Unavailable(name)
-            await asyncio.sleep(0.01)
-        return self.instances(name)
 
 
 @dataclass
