@@ -22,7 +22,7 @@ from soms.local.terminal import Terminal
 
 PREPARE_SECONDS = 120
 READY_SECONDS = 120
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.2
 PROBE_SECONDS = 5
 GRACE_SECONDS = 20
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
