@@ -11,10 +11,13 @@ the system (`edge=True`, the gateway) also repeats calls that broke, where that 
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, NamedTuple, Self
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, NamedTuple, Self, cast
 
+from grpclib.client import Channel
 from grpclib.const import Cardinality
+from grpclib.health.v1.health_grpc import HealthStub
+from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpclib.metadata import Deadline
 
 from soms import tokens
@@ -27,6 +30,7 @@ from soms.rpc.gen.soms import v1
 
 __all__ = ["Call", "Services", "calling", "connected"]
 Token = Callable[[], str | None]
+Probe = Callable[[], Awaitable[bool]]
 
 
 class Stubs(NamedTuple):
@@ -38,12 +42,16 @@ class Stubs(NamedTuple):
 
 
 class Services(NamedTuple):
-    """Stubs that call in the name of the caller; `as_service` holds those that call in the name of this process."""
+    """Stubs that call in the name of the caller; `as_service` holds those that call in the name of this process.
+
+    `probes` ask, by process name (as `order`), whether the instance that a call would go to says it serves; they raise SomsError.
+    """
 
     users: v1.UserServiceStub
     products: v1.ProductServiceStub
     orders: v1.OrderServiceStub
     as_service: Stubs
+    probes: Mapping[str, Probe]
 
 
 class BalancedChannel:
@@ -100,12 +108,23 @@ async def connected(settings: Settings, directory: Directory, caller: str, *, ed
             stack.enter_context(contextlib.closing(Balancer(name, directory, edge=edge)))
             for name in ("USER-SERVICE", "PRODUCT-SERVICE", "ORDER-SERVICE")
         ]
-        yield Services(*_stubs(balancers, _own_token), _stubs(balancers, lambda: tokens.service_token(settings, caller)))
+        probes = {name: _probe(balancer) for name, balancer in zip(("user", "product", "order"), balancers, strict=True)}
+        yield Services(*_stubs(balancers, _own_token), _stubs(balancers, lambda: tokens.service_token(settings, caller)), probes)
 
 
 def _stubs(balancers: list[Balancer], token: Token) -> Stubs:
     channels: list[Any] = [BalancedChannel(balancer, token) for balancer in balancers]
     return Stubs(v1.UserServiceStub(channels[0]), v1.ProductServiceStub(channels[1]), v1.OrderServiceStub(channels[2]))
+
+
+def _probe(balancer: Balancer) -> Probe:
+    health = HealthStub(cast("Channel", BalancedChannel(balancer, lambda: None)))
+
+    async def serving() -> bool:
+        answer = await health.Check(HealthCheckRequest())
+        return bool(answer.status == HealthCheckResponse.SERVING)
+
+    return serving
 
 
 def _own_token() -> str | None:

@@ -15,7 +15,7 @@ from soms.rpc.client import connected
 from soms.tokens import Verifier
 from soms.web.app import create_app
 from soms.web.gateway import Gateway
-from soms.web.readiness import Readiness, probes
+from soms.web.readiness import Readiness
 from soms.web.server import listening
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     The order of leaving: out of service in the registry, no new connections, answers under way, lease cancelled.
     """
     async with discovering(settings) as directory, connected(settings, directory, caller="web", edge=True) as services:
-        app = create_app(Gateway(settings, services, Verifier(settings)), Readiness(probes(directory)))
+        app = create_app(Gateway(settings, services, Verifier(settings)), Readiness(services.probes))
         async with listening(app, settings.web_host, settings.web_port) as port, registered(settings, "GATEWAY", port, grpc=False) as lease:
             await lease.up()
             log.info("serving", extra={"url": f"http://{settings.web_host}:{port}"})

@@ -5,12 +5,10 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from soms.discovery import Directory
 from soms.errors import SomsError
 
 KEPT_SECONDS: Final = 1.0
 PROBE_SECONDS: Final = 1.0
-SERVICES: Final = ("user", "product", "order")
 Probe = Callable[[], Awaitable[bool]]
 
 
@@ -39,15 +37,3 @@ async def _asked(probe: Probe) -> bool:
             return await probe()
     except (TimeoutError, SomsError):
         return False
-
-
-def probes(directory: Directory) -> dict[str, Probe]:
-    """For each service, whether an instance of it is up."""
-    return {name: _probe(directory, f"{name.upper()}-SERVICE") for name in SERVICES}
-
-
-def _probe(directory: Directory, service: str) -> Probe:
-    async def listed() -> bool:
-        return bool(directory.instances(service))
-
-    return listed
