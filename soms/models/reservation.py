@@ -119,7 +119,7 @@ async def reserve(wanted: Sequence[Wanted]) -> list[Outcome]:
 
     Order ids are distinct. Orders that only together want more than there is are tried one by one, in the order given.
     """
-    outcomes = await _attempt(wanted)
+    outcomes = await _attempt(wanted) if wanted else {}
     if outcomes and (rest := [one for one in wanted if one.order_id not in outcomes]):
         outcomes |= await _attempt(rest)
     for one in wanted:
