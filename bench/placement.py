@@ -87,6 +87,4 @@ def report(title: str, figures: Figures) -> None:
     print(f"{title}: {figures.rate:,.0f} orders/s, {latency}, other answers: {others or 'none'}")
     each = ", ".join(f"{name} {value:.2f}" for name, value in figures.cpu.items() if value >= 0.005)
     print(f"  CPU ms/order: {each}; in all {sum(figures.cpu.values()):.2f}")
-    print(
-        f"  machine: {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; mean latency {statistics.fmean(figures.latencies) * 1000:.1f} ms"
-    )
+    print(f"  machine: {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; mean {statistics.fmean(figures.latencies) * 1000:.1f} ms")

@@ -57,11 +57,16 @@ def role(schema: str) -> str:
     return f"soms_{schema}"
 
 
+def address(settings: Settings) -> str:
+    """The address of the database, as its owner sees it. Raises FailedPrecondition where there is none."""
+    if not settings.postgres:
+        raise FailedPrecondition("no PostgreSQL: start the engines (`soms engines`, `soms up`) or set SOMS_POSTGRES")
+    return settings.postgres
+
+
 def tortoise_config(settings: Settings, *schemas: str, owner: bool = False) -> dict[str, Any]:
     """Tortoise's configuration: one connection and one app per schema, as the service's role or as the owner of all."""
-    url = urlsplit(settings.postgres or "")
-    if not url.hostname:
-        raise FailedPrecondition("no PostgreSQL: start the engines (`soms engines`, `soms up`) or set SOMS_POSTGRES")
+    url = urlsplit(address(settings))
     return {
         "connections": {
             schema: {
