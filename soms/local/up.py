@@ -25,6 +25,7 @@ READY_SECONDS = 120
 POLL_SECONDS = 0.2
 PROBE_SECONDS = 5
 GRACE_SECONDS = 20
+SAME_SIGNAL_SECONDS = 2.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -151,7 +152,7 @@ def first(error: Exception) -> Exception:
 
 
 def supervise(plan: Plan) -> None:
-    """Run `plan` until SIGINT, SIGTERM or SIGHUP, then end all of it cleanly; a second signal kills what is left.
+    """Run `plan` until SIGINT, SIGTERM or SIGHUP, then end all of it cleanly; another after two seconds kills what is left.
 
     Raises SomsError when it does not come up.
     """
@@ -163,9 +164,17 @@ def supervise(plan: Plan) -> None:
 
 async def _until_signalled(work: Coroutine[Any, Any, None]) -> None:
     task = asyncio.ensure_future(work)
+    told: list[float] = []
+
+    def stop() -> None:
+        """Wrappers such as make and timeout deliver one signal twice: only a later one means impatience."""
+        told.append(time.monotonic())
+        if len(told) == 1 or told[-1] - told[0] > SAME_SIGNAL_SECONDS:
+            task.cancel()
+
     for number in SIGNALS:
         if signal.getsignal(number) is signal.SIG_IGN and number is signal.SIGHUP:  # nohup
             continue
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        asyncio.get_running_loop().add_signal_handler(number, stop)
     with contextlib.suppress(asyncio.CancelledError):
         await task

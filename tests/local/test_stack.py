@@ -6,6 +6,7 @@ import os
 import signal
 import smtplib
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from aiokafka.structs import TopicPartition
 
 from soms.config import Settings
 from soms.errors import FailedPrecondition
-from soms.local import stack
+from soms.local import stack, up
 
 Stack = Any
 ENGINES = ("bin/postgres", "kafka.Kafka", "SpringApplication", "mailbox_server")
@@ -198,14 +199,18 @@ async def test_a_preparation_that_fails_ends_the_start(stacks: tuple[Stack, Stac
     assert one.alive() == {}
 
 
-async def test_a_second_signal_kills(stacks: tuple[Stack, Stack]) -> None:
-    """Who cannot wait for a process that will not end need not."""
+async def test_a_later_signal_kills_but_not_the_same_one_delivered_twice(stacks: tuple[Stack, Stack], until: Callable) -> None:
+    """Who cannot wait for a process that will not end need not; wrappers that pass a signal on do no harm."""
     one = stacks[0]
     await one.begin("deaf: trap '' TERM; echo deaf; while :; do sleep 1; done")
     await one.line("| deaf")
     assert one.process
-    one.process.terminate()
+    one.process.send_signal(signal.SIGINT)
+    one.process.send_signal(signal.SIGTERM)
     await one.line("stopping")
+    impatient = time.monotonic() + up.SAME_SIGNAL_SECONDS
+    await until(lambda: time.monotonic() > impatient)
+    assert one.running("sleep 1")
     async with asyncio.timeout(10):
         assert await one.end() == 0
     assert one.alive() == {}
