@@ -13,6 +13,7 @@ from grpclib.const import Handler, Status
 from grpclib.exceptions import StreamTerminatedError
 from grpclib.health.check import ServiceStatus
 from grpclib.health.service import Health
+from grpclib.health.v1 import health_pb2
 from grpclib.reflection.service import ServerReflection
 from h2.exceptions import ProtocolError
 from prometheus_client import Histogram
@@ -60,7 +61,9 @@ class Server(hardened.Server):
         self._seconds: dict[tuple[str, Status], Any] = {}
         probes: list[Any] = [Health({servicer: [self.health]})]
         if settings.reflection:
-            probes = ServerReflection.extend([servicer, *probes], pool=default_google_proto_descriptor_pool)[1:]
+            pool = default_google_proto_descriptor_pool
+            pool.AddSerializedFile(health_pb2.DESCRIPTOR.serialized_pb)  # what is listed must be described: explorers stop at what is not
+            probes = ServerReflection.extend([servicer, *probes], pool=pool)[1:]
         methods = {route: self._method(servicer, route, handler) for route, handler in servicer.__mapping__().items()}
         for probe in probes:
             for route, handler in probe.__mapping__().items():
