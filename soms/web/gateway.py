@@ -1,8 +1,11 @@
 """From an HTTP request to a checked one, to the handler of its route, and from the handler's answer back. Knows no noun."""
 
 import ipaddress
+import re
 import time
+from secrets import token_hex
 from typing import Any, Final
+from uuid import uuid4
 
 import orjson
 from aiohttp import web
@@ -21,6 +24,7 @@ from soms.web.routes import PREFIX, Answer, Request, Route
 from soms.web.validation import checked
 
 UNDER_WAY_LIMIT: Final = 256
+TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 STANDING: Final = web.RequestKey("standing", Standing)
 
 
@@ -52,6 +56,7 @@ class Gateway:
                     token=token,
                     identity=identity,
                     request_id=get_request_id(),
+                    traceparent=traceparent(request.headers.get("traceparent", "")),
                     client_address=request.remote,
                 )
             )
@@ -104,6 +109,11 @@ def respond(route: Route, answer: Answer[Any], request: web.Request) -> web.Resp
         del headers["Content-Type"]
         return web.Response(status=route.status, headers=headers)
     return web.Response(status=route.status, body=orjson.dumps(answer.body), headers=headers)
+
+
+def traceparent(sent: str) -> str:
+    """The caller's place in a trace (W3C Trace Context), or the beginning of a new one."""
+    return sent if TRACEPARENT.fullmatch(sent) else f"00-{uuid4().hex}-{token_hex(8)}-01"
 
 
 def network(address: str) -> str:

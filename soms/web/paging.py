@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Generic, TypeVar
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import BeforeValidator, Field
 from typing_extensions import TypedDict
 
 from soms.web.cursors import Seal
@@ -19,7 +19,7 @@ class Paging(TypedDict, total=False):
     """What every list takes: how many items, and from where on."""
 
     limit: Annotated[int, Field(ge=1, le=100, description="Items a page, 20 unless said."), BeforeValidator(number)]
-    cursor: Annotated[str, StringConstraints(max_length=1024), Field(description="`next` of the page before.")]
+    cursor: Annotated[str, Field(description="`next` of the page before.")]
 
 
 class Items(TypedDict, Generic[Item]):

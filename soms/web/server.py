@@ -16,10 +16,12 @@ from soms.web.middleware import complete
 
 GRACE_SECONDS: Final = 10.0
 BACKLOG: Final = 1024
-# The parser's own bounds lie above those that the middleware knows, so that most of what is too long can be told apart.
+# The parser's own bounds lie above those that the middleware tells in detail; as they differ, its error says what was too long.
+LINE_LIMIT_BYTES: Final = 64 * 1024
+FIELD_LIMIT_BYTES: Final = 32 * 1024
 OPTIONS: Final[dict[str, Any]] = {
-    "max_line_size": 32 * 1024,
-    "max_field_size": 32 * 1024,
+    "max_line_size": LINE_LIMIT_BYTES,
+    "max_field_size": FIELD_LIMIT_BYTES,
     "read_bufsize": 32 * 1024,
     "auto_decompress": False,
     "keepalive_timeout": 75.0,
@@ -39,13 +41,18 @@ class Connection(web.RequestHandler):
         """The last answer on a connection that did not speak HTTP, or too much of it."""
         if not isinstance(exc, HttpProcessingError) or request.writer.output_size > 0:
             return super().handle_error(request, status, exc, message)
-        broken = InvalidArgument("this is not HTTP/1.1 as it should be", reason="invalid_parameter")
-        long = SomsError("a line of the head is too long", reason="headers_too_large")
         request_id = uuid4().hex
-        response = problems.respond(long if isinstance(exc, LineTooLong) else broken, request_id)
+        response = problems.respond(_told(exc), request_id)
         complete(response, request_id)
         response.force_close()
         return response
+
+
+def _told(error: HttpProcessingError) -> SomsError:
+    if not isinstance(error, LineTooLong):
+        return InvalidArgument("this is not HTTP/1.1 as it should be", reason="invalid_parameter")
+    of_target = str(LINE_LIMIT_BYTES) in map(str, error.args[1:])
+    return SomsError("a line of the head is too long", reason="uri_too_long" if of_target else "headers_too_large")
 
 
 @contextlib.asynccontextmanager

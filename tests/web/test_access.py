@@ -1,5 +1,6 @@
 """Who may do what: every route for every role, and what a token must look like."""
 
+import re
 from typing import Any
 from uuid import UUID
 
@@ -151,6 +152,16 @@ async def test_the_services_hear_who_calls(client: Any, token: Any, services: An
     assert under_way.identity.user_id == UUID("018f0000-0000-7000-8000-00000000ada0")
     assert under_way.request_id == "r-1"
     assert under_way.client_address == "127.0.0.1"
+
+
+@pytest.mark.parametrize("sent", ["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "00-0-0-01", "", "x" * 2000])
+async def test_a_trace_goes_on_or_begins(client: Any, services: Any, sent: str) -> None:
+    """The caller's traceparent is passed on if it is one; otherwise a trace begins here."""
+    await client("GET", "/products", headers={"traceparent": sent})
+    found = services.products.calls[0][2].traceparent
+
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", found)
+    assert (found == sent) == (len(sent) == 55)
 
 
 ODD = ["nonsense", "1", "018f", ID.replace("-", ""), "%00", "%2e%2e", "..", "%2F", "a%2Fb", "%ff", "x" * 300, "%252e"]

@@ -67,13 +67,16 @@ async def test_large_heads_are_refused(client: Any, headers: Any) -> None:
     assert (await client("GET", "/products", headers=headers)).problem == (431, "headers_too_large")
 
 
-async def test_a_huge_line_is_refused_by_the_parser(raw: Any) -> None:
+async def test_huge_lines_are_refused_by_the_parser(raw: Any) -> None:
     """What the parser gives up on is a problem with an id, too."""
-    answer = await raw("GET /healthz", f"X-Filler: {'x' * 64_000}")
+    header = await raw("GET /healthz", f"X-Filler: {'x' * 100_000}")
+    address = await raw(f"GET /{'x' * 100_000}")
 
-    assert b" 431 " in answer.partition(b"\r\n")[0]
-    assert b"X-Request-I" in answer
-    assert b'"reason":"headers_too_large"' in answer
+    assert b" 431 " in header.partition(b"\r\n")[0]
+    assert b" 414 " in address.partition(b"\r\n")[0]
+    assert b"X-Request-I" in header
+    assert b'"reason":"headers_too_large"' in header
+    assert b'"reason":"uri_too_long"' in address
 
 
 BROKEN = {

@@ -30,7 +30,8 @@ function kind(api, schema) {
   if (schema.const !== undefined) return JSON.stringify(schema.const);
   if (schema.type === "array") return `list of ${kind(api, schema.items || {})}`;
   const bounds = [];
-  if (schema.minimum !== undefined || schema.maximum !== undefined) bounds.push(`${schema.minimum ?? ""} to ${schema.maximum ?? ""}`);
+  if (schema.maximum !== undefined) bounds.push(`${schema.minimum ?? ""} to ${schema.maximum}`);
+  else if (schema.minimum !== undefined) bounds.push(`at least ${schema.minimum}`);
   if (schema.maxLength !== undefined) bounds.push(`${schema.minLength ?? 0} to ${schema.maxLength} characters`);
   return [schema.format || schema.type || "anything", ...bounds].join(", ");
 }
