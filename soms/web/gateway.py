@@ -3,6 +3,7 @@
 import ipaddress
 import re
 import time
+from collections import defaultdict
 from secrets import token_hex
 from typing import Any, Final
 from uuid import uuid4
@@ -23,7 +24,9 @@ from soms.web.paths import identifiers
 from soms.web.routes import PREFIX, Answer, Request, Route
 from soms.web.validation import checked
 
-UNDER_WAY_LIMIT: Final = 256
+# A route whose service hangs fills its own places and leaves those of the others free.
+ROUTE_LIMIT: Final = 256
+TOTAL_LIMIT: Final = 1024
 TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 STANDING: Final = web.RequestKey("standing", Standing)
 
@@ -38,7 +41,8 @@ class Gateway:
         limit = 0 if settings.rate_limit == "off" else settings.rate_limit
         self._accounts = RateLimit(limit) if limit else None
         self._addresses = RateLimit(2 * limit) if limit else None
-        self._arriving, self._serving = Gate(UNDER_WAY_LIMIT), Gate(UNDER_WAY_LIMIT)
+        self._arriving, self._serving = Gate(ROUTE_LIMIT), Gate(TOTAL_LIMIT)
+        self._gates: defaultdict[str, Gate] = defaultdict(lambda: Gate(ROUTE_LIMIT))
 
     async def serve(self, route: Route, request: web.Request) -> web.Response:
         """Check the request as its route promises, in the order of cost, and have it answered; raises SomsError."""
@@ -49,7 +53,7 @@ class Gateway:
             self._count(request, self._accounts, str(identity.user_id))
         auth.permit(identity, route.access)
         asked = await self._checked(route, request, identity)
-        with self._serving:
+        with self._serving, self._gates[route.name]:
             context.begin(
                 context.Call(
                     deadline=time.monotonic() + route.seconds,

@@ -58,9 +58,9 @@ def _schemas(routes: Iterable[Route]) -> tuple[dict[tuple[str, str], Json], Json
     wanted: list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]] = []
     for route in routes:
         if route.adapter and not route.takes_query:
-            wanted.append((_id(route), "validation", route.adapter))
+            wanted.append((route.name, "validation", route.adapter))
         if route.types[1]:
-            wanted.append((_id(route), "serialization", TypeAdapter(route.types[1])))
+            wanted.append((route.name, "serialization", TypeAdapter(route.types[1])))
     found, definitions = TypeAdapter.json_schemas(wanted, ref_template=REF, schema_generator=Untitled)
     return {(str(name), mode): schema for (name, mode), schema in found.items()}, definitions["$defs"]
 
@@ -69,21 +69,17 @@ def _operation(route: Route, schemas: dict[tuple[str, str], Json]) -> Json:
     text = (route.handler.__doc__ or "").strip()
     role = f" Takes the role {route.access.name.lower()}." if route.access >= Access.CUSTOMER else ""
     operation: Json = {
-        "operationId": _id(route),
+        "operationId": route.name,
         "tags": [route.path.split("/")[1]],
         "summary": text.partition(";")[0].partition(":")[0].rstrip("."),
         "description": text + role,
         "security": SECURITY.get(route.access, [{"bearer": []}]),
         "parameters": [*_path_parameters(route), *_query_parameters(route), *parts.header_parameters(route)],
-        "responses": _responses(route, schemas.get((_id(route), "serialization"))),
+        "responses": _responses(route, schemas.get((route.name, "serialization"))),
     }
-    if body := schemas.get((_id(route), "validation")):
+    if body := schemas.get((route.name, "validation")):
         operation["requestBody"] = {"required": not route.input_optional, "content": {"application/json": {"schema": body}}}
     return operation
-
-
-def _id(route: Route) -> str:
-    return route.handler.__name__
 
 
 def _path_parameters(route: Route) -> list[Json]:

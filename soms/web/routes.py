@@ -69,6 +69,11 @@ class Route:
     seconds: float
     reasons: tuple[str, ...]
 
+    @property
+    def name(self) -> str:
+        """What its handler is called, as no other."""
+        return self.handler.__name__
+
     @cached_property
     def types(self) -> tuple[Any, Any]:
         """Types of input and answer; None for none."""

@@ -145,7 +145,7 @@ async def test_logins_are_throttled_by_the_service(client: Any, services: Any) -
 
 
 async def test_a_full_house_refuses_at_once(client: Any, services: Any, gateway: Any) -> None:
-    """With 256 requests under way one more is a 503, while health still answers; afterwards all is as before."""
+    """With 256 requests of one route under way its next is a 503, while others are answered; afterwards all is as before."""
     release = asyncio.Event()
 
     async def wait(_: Any) -> Any:
@@ -158,13 +158,21 @@ async def test_a_full_house_refuses_at_once(client: Any, services: Any, gateway:
         async with asyncio.timeout(10):
             while gateway._serving.under_way < 256:  # noqa: ASYNC110 - counted on the other side of the connection
                 await asyncio.sleep(0.01)
-        refused, health = await client("GET", "/products"), await client("GET", "//healthz")
+        refused, other = await client("GET", "/products"), await client("GET", "/products/TEA")
     finally:
         release.set()
     replies = await asyncio.gather(*waiting)
 
     assert refused.problem == (503, "unavailable")
     assert refused.headers["Retry-After"] == "1"
-    assert health.status == 200
+    assert other.status == 200
     assert {reply.status for reply in replies} == {200}
     assert gateway._serving.under_way == 0
+
+
+async def test_all_routes_together_are_bounded(client: Any, gateway: Any) -> None:
+    """Beyond 1,024 requests nobody gets in, but whoever looks after us."""
+    gateway._serving.under_way = 1024
+
+    assert (await client("GET", "/products")).problem == (503, "unavailable")
+    assert (await client("GET", "//healthz")).status == 200
