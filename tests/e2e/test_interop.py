@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc.aio
 import pytest
-from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
@@ -49,11 +49,6 @@ class Stranger:
         """Nothing is learned yet."""
         self.channel, self.service = channel, service
         self.pool, self.files, self.offered = DescriptorPool(), set[str](), set[str]()
-
-    @property
-    def methods(self) -> dict[str, MethodDescriptor]:
-        """The service's own methods by name."""
-        return dict(self.described(self.service).methods_by_name)
 
     def described(self, service: str) -> ServiceDescriptor:
         """A service by its full name."""
