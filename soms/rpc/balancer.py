@@ -67,7 +67,8 @@ class Endpoint:
         try:
             kind = call.route, call.cardinality, call.request_type, call.reply_type
             deadline = Deadline(_timestamp=call.until)
-            async with self._channel.request(*kind, deadline=deadline, metadata=call.metadata) as stream:
+            stream: Any = self._channel.request(*kind, deadline=deadline, metadata=call.metadata)
+            async with stream:
                 yield stream
         finally:
             self.under_way -= 1

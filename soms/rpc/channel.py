@@ -103,8 +103,9 @@ class Channel(grpclib.client.Channel):
                 self._connecting = self._loop.create_task(self._connect())
                 self._connecting.add_done_callback(lambda task: task.cancelled() or task.exception())
             await asyncio.shield(self._connecting)
-        protocol: H2Protocol = self._protocol
-        return protocol
+        if self._protocol is None:
+            raise NeverBegan("closed")
+        return self._protocol
 
     async def _connect(self) -> None:
         """A server that accepts but says nothing, as a stopped process does, is as good as none."""

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from soms import errors
 from soms.errors import SomsError
+from soms.rpc.codec import Unreadable
 
 DOMAIN: Final = "soms"
 STATUSES: Final[dict[type[SomsError], Status]] = {
@@ -73,7 +74,7 @@ def from_wire(error: BaseException) -> SomsError:
             return errors.DeadlineExceeded("no answer in time")
         case StreamTerminatedError() | ProtocolError() | OSError():
             return errors.Unavailable("the service went away", retry_after=1)
-        case ValueError():  # a field that cannot hold its value
+        case ValueError() if not isinstance(error, Unreadable):  # a field that cannot hold its value
             return errors.InvalidArgument(str(error))
         case _:
             return SomsError(INTERNAL)

@@ -59,6 +59,7 @@ class Server(grpclib.server.Server, ABC):
         self._probes: dict[asyncio.Task[None], Stream] = {}
         self._protocols: set[Protocol] = set()
         self._full = trailers(to_wire(Unavailable("too many calls at once", retry_after=1)))
+        self._turned_away = 0
         self.draining = False
         self.port = 0
 
@@ -77,16 +78,23 @@ class Server(grpclib.server.Server, ABC):
             refuse(frames, [*CONTENT, *trailers(to_wire(refusal))])
             return False
         if method.counts and self.draining:
-            frames.reset_nowait(ErrorCodes.REFUSED_STREAM)  # never begun: any client may safely try elsewhere
+            if frames.closable:
+                frames.reset_nowait(ErrorCodes.REFUSED_STREAM)  # never begun: any client may safely try elsewhere
             return False
         if method.counts and len(self._calls) >= CALL_LIMIT:
+            self._turned_away += 1
             refuse(frames, [*CONTENT, *self._full])
             return False
         calls = self._calls if method.counts else self._probes
         stream = Stream(frames, method.route, method.handler, deadline, self._codec)
         task = self._loop.create_task(self.answer(stream, method, headers))
         calls[task] = stream
-        task.add_done_callback(lambda task: calls.pop(task) and release())
+
+        def ended(task: asyncio.Task[None]) -> None:
+            del calls[task]
+            release()
+
+        task.add_done_callback(ended)
         return True
 
     def _called(self, headers: dict[str, str]) -> tuple[Method, Deadline]:
@@ -110,7 +118,10 @@ class Server(grpclib.server.Server, ABC):
         return Protocol(Calls(self), self._config, self._h2_config, self._protocols)
 
     async def run_once(self) -> None:
-        """Look after the connections: end what stands still."""
+        """Look after the connections: end what stands still; say once how many calls were too many."""
+        if self._turned_away:
+            logger.warning("%d calls turned away: %d are under way", self._turned_away, len(self._calls))
+            self._turned_away = 0
         now = time.monotonic()
         for protocol in list(self._protocols):
             protocol.sweep(now)

@@ -4,7 +4,6 @@ Huffman coding and a table that every call's own values push each other out of t
 §5.2, §6.2.3); 16 callers with their tokens: 240 µs a call against 40. Knows header names, not what they mean.
 """
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 from hpack import Encoder
@@ -18,7 +17,7 @@ DIFFERENT_EACH_TIME: Final = frozenset(
 class PlainEncoder(Encoder):
     """Writes literals without Huffman coding, and keeps out of the table what will not come again or must not be kept."""
 
-    def encode(self, headers: Iterable[tuple[Any, Any]], huffman: bool = False) -> bytes:
-        """The header block of `headers`."""
+    def encode(self, headers: Any, huffman: bool = False) -> bytes:
+        """The header block of `headers`, pairs of text."""
         marked = [NeverIndexedHeaderTuple(*pair) if pair[0] in DIFFERENT_EACH_TIME else pair for pair in headers]
         return super().encode(marked, huffman)

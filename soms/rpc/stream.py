@@ -140,6 +140,8 @@ def trailers(error: GRPCError) -> Headers:
 
 def refuse(frames: Frames, headers: Headers) -> None:
     """End a stream with `headers`, without waiting for anything (RFC 9113 §8.1: the rest of the request is not wanted)."""
+    if not frames.closable:  # the client has reset it already
+        return
     h2: Any = frames._h2_connection  # noqa: SLF001 - grpclib's own way may wait
     h2.send_headers(frames.id, headers, end_stream=True)
     if frames.closable:

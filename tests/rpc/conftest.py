@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -192,9 +193,9 @@ class Served:
                 await asyncio.sleep(0.005)
 
     @contextlib.asynccontextmanager
-    async def wire(self) -> AsyncIterator[Wire]:
-        """A connection by hand."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+    async def wire(self, port: int = 0) -> AsyncIterator[Wire]:
+        """A connection by hand, to another port where one is named."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port or self.port)
         try:
             yield Wire(reader, writer)
         finally:
@@ -206,6 +207,18 @@ class Served:
         async with Channel("127.0.0.1", self.port, codec=Codec(), status_details_codec=StatusDetails()) as channel:
             yield v1.OrderServiceStub(channel, timeout=5)
 
+    async def healthy(self) -> float:
+        """Seconds that an innocent client waits for its answer."""
+        started = time.monotonic()
+        async with self.wire() as wire:
+            answer = await wire.answer(wire.request(b"\0\0\0\0\0"))
+        assert answer.headers["grpc-status"] == "0"
+        return time.monotonic() - started
+
+    async def nothing_left(self) -> None:
+        """No call and no connection stays behind."""
+        await self.until(lambda: not self.server._calls and not self.server._probes and not self.server._protocols)
+
     def token(self, *roles: str) -> str:
         """An access token."""
         return tokens.Signer(self.settings).access_token(PERSON, roles, "ann@example.com")
@@ -213,12 +226,6 @@ class Served:
     def bearer(self, *roles: str) -> dict[str, str]:
         """Metadata with an access token."""
         return {"authorization": f"Bearer {self.token(*roles)}"}
-
-
-def framed(message: Any) -> bytes:
-    """A message as it stands in a request body."""
-    data = bytes(message)
-    return b"\0" + len(data).to_bytes(4) + data
 
 
 @pytest.fixture(scope="session")

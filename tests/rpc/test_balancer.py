@@ -1,7 +1,6 @@
 """Calls spread over instances: who gets them, what is made again and what never is."""
 
 import asyncio
-import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -12,6 +11,7 @@ import pytest
 
 from soms import errors
 from soms.config import Settings
+from soms.local import ports
 from soms.rpc.balancer import repeatable
 from soms.rpc.client import Services, connected
 from soms.rpc.gen.soms import v1
@@ -67,14 +67,6 @@ async def fleet_of(count: int, served: Any, listing: Any, *, edge: bool = True) 
         yield Fleet(servers, echoes, listing, services)
 
 
-def dead_port() -> int:
-    """A port where nobody listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
 async def test_calls_are_spread(served: Any, listing: Any) -> None:
     """Every instance gets its share."""
     async with fleet_of(3, served, listing) as fleet:
@@ -100,7 +92,7 @@ async def test_busy_instance_gets_fewer(served: Any, listing: Any) -> None:
 async def test_dead_instance_costs_no_call(served: Any, listing: Any) -> None:
     """Calls to an instance that is not there are made elsewhere, changes too; it is left alone after the first of them."""
     async with fleet_of(1, served, listing, edge=False) as fleet:
-        listing.put(ORDER, fleet.servers[0].port, dead_port())
+        listing.put(ORDER, fleet.servers[0].port, ports.choose(1)[0])
         for _ in range(50):
             await fleet.call(v1.CancelOrderRequest())
 
@@ -223,7 +215,7 @@ async def test_instance_that_leaves_the_registry_finishes_its_calls(served: Any,
 async def test_nobody_can_be_reached(listing: Any, plain_settings: Settings) -> None:
     """The registry is asked what it knows, and the answer is quick."""
     async with connected(plain_settings, listing, "web") as services:
-        listing.put(ORDER, dead_port())
+        listing.put(ORDER, ports.choose(1)[0])
         listing.pulse._soon.clear()
         started = time.monotonic()
         with pytest.raises(errors.Unavailable) as caught:

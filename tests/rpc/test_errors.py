@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from soms import errors
 from soms.errors import SomsError
+from soms.rpc.codec import Unreadable
 from soms.rpc.errors import ERRORS, STATUSES, StatusDetails, from_wire, refused, to_wire
 from soms.values import Value
 
@@ -123,6 +124,7 @@ def test_ids_in_details_become_text() -> None:
         (GRPCError(Status.OUT_OF_RANGE), errors.InvalidArgument),
         (GRPCError(Status.CANCELLED), errors.Unavailable),
         (GRPCError(Status.NOT_FOUND, "by a foreign server"), errors.NotFound),
+        (Unreadable("an answer nobody can read"), SomsError),
         (ValueError("Value out of range: 4294967296"), errors.InvalidArgument),
     ],
 )
