@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     web_host: str = "127.0.0.1"
     web_port: int = Field(8080, ge=1, le=65535)
     # requests a minute per account (an address gets twice as many), or `off` for benchmarks
-    rate_limit: Literal["off"] | int = 6000
+    rate_limit: Literal["off"] | PositiveInt = 6000
     # the day of `today` in live figures, and the zone of figures without one
     time_zone: str = "UTC"
     # currency of a price that names none
