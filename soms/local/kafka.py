@@ -1,4 +1,8 @@
-"""Apache Kafka on loopback: one node that is broker and controller. Knows nothing of topics."""
+"""Apache Kafka on loopback: one node that is broker and controller. Knows nothing of topics.
+
+Its jars, `kafka.lock`: the class path that `jgo info classpath` tells for org.apache.kafka:kafka_2.13, and log4j-slf4j-impl,
+without which it logs nothing.
+"""
 
 import asyncio
 import base64

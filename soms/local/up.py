@@ -61,7 +61,8 @@ class Supervisor:
 
     async def run(self) -> None:
         """Bring everything up, say so, and stay until cancelled; raises SomsError when it does not come up."""
-        await child.end_stragglers(self.settings.home)
+        if count := await child.end_stragglers(self.settings.home):
+            self.say("", f"{count} processes of a supervisor that was killed have ended")
         self._check_web_port()
         engines = stack.local_engines(self.settings)
         stack.write_record(self.settings, engines)

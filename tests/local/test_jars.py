@@ -1,6 +1,7 @@
 """Locked jars, from a mirror on this machine."""
 
 import functools
+import gc
 import hashlib
 import http.server
 import threading
@@ -13,6 +14,8 @@ import pytest
 from soms.errors import Unavailable
 from soms.local import jars
 
+# jgo leaves closing its connections to the garbage collector
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 PATHS = [f"org/example/thing-{n}/1.0/thing-{n}-1.0.jar" for n in range(20)]
 
 
@@ -42,6 +45,7 @@ def mirror(tmp_path: Path) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+    gc.collect()
 
 
 def class_path(folder: Path, mirror: str) -> list[Path]:
