@@ -27,7 +27,7 @@ DOCUMENT = json.dumps(
 RESERVE_ARGUMENTS = [LINE_ORDERS, GOODS, "array[1,2,3]"]
 PLACE_ARGUMENTS = [
     f"array[{ORDER}]",
-    "array['B-' || :n || :m]",
+    "array['B' || :n]",
     f"array[{ORDER}]",
     "array['bench@example.org']",
     "array['GBP']",
@@ -96,11 +96,11 @@ async def transactions_per_second(stack: Stack, clients: int, seconds: int) -> f
 
 async def _stock(address: str) -> None:
     owner = await asyncpg.connect(address)
-    await owner.execute("set search_path = products")
-    for n in range(SKUS):
-        await owner.execute(
-            "insert into product (sku, name, description, price, currency, active, version) values ($1, 'Bench', '', 150, 'GBP', true, 1)",
-            f"BENCH-{n}",
-        )
-        await owner.execute("insert into stock (sku, on_hand) values ($1, 100000000)", f"BENCH-{n}")
+    await owner.execute(f"""
+        set search_path = products;
+        insert into product (sku, name, description, price, currency, active, version)
+        select 'BENCH-' || n, 'Bench', '', 150, 'GBP', true, 1 from generate_series(0, {SKUS - 1}) as n;
+        insert into stock (sku, on_hand, reserved, low_threshold, version)
+        select 'BENCH-' || n, 100000000, 0, 0, 1 from generate_series(0, {SKUS - 1}) as n;
+    """)
     await owner.close()
