@@ -42,7 +42,7 @@ def mirror(tmp_path: Path) -> Iterator[str]:
     (tmp_path / "example.lock").write_text("\n".join(lock))
     handler = functools.partial(Quiet, directory=tmp_path / "repository")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
     gc.collect()
