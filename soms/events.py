@@ -157,7 +157,7 @@ class ProductPriceChanged(ProductEvent):
 
 
 class StockLow(ProductEvent):
-    """Availability fell to the threshold or below, in pieces."""
+    """Availability fell to the threshold or below, in pieces; `version` counts changes of the SKU's stock, not of its catalogue entry."""
 
     type = "soms.product.stock_low.v1"
     available: int

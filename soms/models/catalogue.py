@@ -29,11 +29,11 @@ PAGE = (
     + """
  where concat_ws(' ', sku, name, description) ilike all ($1::text[]) and ($2::text is null or category = $2)
    and ($3::boolean is null or $3 = (on_hand > reserved)) and ($4::boolean is null or $4 = active)
-   and ($5::timestamptz is null or (created_at, sku) < ($5, $6))
+   and (created_at, sku) < (coalesce($5, 'infinity'::timestamptz), coalesce($6, ''))
  order by created_at desc, sku desc limit $7
 """
 )
-PRICES = "select id, price, currency, since from price where sku = $1 and ($2::bigint is null or id < $2) order by id desc limit $3"
+PRICES = "select id, price, currency, since from price where sku = $1 and id < coalesce($2, 9223372036854775807) order by id desc limit $3"
 
 Document = dict[str, Any]
 

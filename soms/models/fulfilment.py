@@ -6,9 +6,10 @@ A settlement says where an order stands, not what happened to it, so settlements
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
+import orjson
 from pydantic import Field
 
 from soms.models.database import fetch, transaction
@@ -37,51 +38,54 @@ STEPS = {
     ("SHIPPED", "SHIPPED"),
 }
 
+# `any` instead of a join keeps to the index, whatever a plan once made thinks of the size of a table.
 ALLOCATE = """
-with target as (select * from unnest($1::uuid[], $2::bigint[]) as t (order_id, version)),
-due as materialized (
-  select order_id, state, target.version from reservation r join target using (order_id)
-   where state = 'HELD' or (state = 'RELEASED' and r.version < target.version) order by order_id for no key update of r),
-allocated as (
-  update reservation r set state = 'ALLOCATED', version = due.version from due where r.order_id = due.order_id and due.state = 'HELD')
-select order_id from due where state = 'RELEASED'
+with allocated as (
+  update reservation set state = 'ALLOCATED', version = 1 where order_id = any(array(
+    select order_id from reservation where order_id = any($1) and state = 'HELD' order by order_id for no key update)))
+select order_id, version from reservation where order_id = any($1) and state = 'RELEASED'
 """
 LOCK = "select order_id, state, version from reservation where order_id = any($1) order by order_id for no key update"
-# Reservations are locked by a statement of their own, so that this one sees their lines as they are then. All that touches stock reads
-# `locked`, for a statement runs its parts in whatever order it likes, but for what one needs of another.
-MOVE = """
+# all that came back of a line: what came back before, unless we hear of more
+BACK = "greatest(least(case when back is null then quantity else coalesce(back ->> sku, '0')::int end, quantity), returned_quantity)"
+# Reservations are locked by a statement of their own, so that this one sees their lines as they are then. Movements travel with their SKU
+# in arrays until its row is locked, as lines do in `reservation`.
+MOVE = f"""
 with target as (
-  select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::boolean[]) as t (order_id, version, was, state, whole)),
-back as (select * from unnest($6::uuid[], $7::text[], $8::int[]) as b (order_id, sku, returned)),
+  select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::jsonb[]) as t (order_id, version, was, state, back)),
 line as materialized (
   select order_id, sku,
          case when was = 'SHIPPED' then 0 else quantity end as freed,
          case when was <> 'SHIPPED' and state = 'SHIPPED' then quantity else 0 end as shipped,
-         case when state = 'SHIPPED' and whole then quantity - returned_quantity
-              when state = 'SHIPPED' then greatest(least(quantity, coalesce(back.returned, 0)) - returned_quantity, 0) else 0 end as returned
-    from target join reservation_line using (order_id) left join back using (order_id, sku) where state <> 'ALLOCATED'),
+         {BACK} - returned_quantity as returned
+    from target join reservation_line l using (order_id) where l.order_id = any($1) and state <> 'ALLOCATED'),
+need as (
+  select sku, sum(freed)::int as freed, sum(returned - shipped)::int as came,
+         array_agg(order_id order by order_id) as orders, array_agg(-shipped order by order_id) as shipped,
+         array_agg(returned order by order_id) as returned
+    from line where freed + returned > 0 group by sku),
 locked as materialized (
-  select sku, on_hand from stock where sku in (select sku from line where freed + returned > 0) order by sku for no key update),
+  select need.*, on_hand, reserved, version from need join stock s using (sku) order by sku for no key update of s),
+changed as (
+  update stock set on_hand = l.on_hand + came, reserved = l.reserved - freed, version = l.version + 1
+    from locked l where stock.sku = l.sku),
 moved as (
   insert into movement (sku, kind, delta, on_hand, order_id)
-  select sku, kind, delta, on_hand + sum(delta) over (partition by sku order by order_id, kind desc), order_id
-    from line join locked using (sku) cross join lateral (values ('shipped', -shipped), ('returned', line.returned)) as m (kind, delta)
-   where delta <> 0 order by sku, order_id, kind desc),
-changed as (
-  update stock set on_hand = on_hand + came, reserved = reserved - freed, version = version + 1
-    from (select sku, sum(returned - shipped)::int as came, sum(freed)::int as freed from line join locked using (sku) group by sku) as l
-   where stock.sku = l.sku),
+  select sku, kind, delta, on_hand + sum(delta) over (partition by sku order by n, kind desc), order_id
+    from locked, unnest(orders, shipped, returned) with ordinality as m (order_id, shipped, returned, n),
+         lateral (values ('shipped', m.shipped), ('returned', m.returned)) as one (kind, delta)
+   where delta <> 0 order by sku, n, kind desc),
 counted as (
-  update reservation_line r set returned_quantity = returned_quantity + line.returned
-    from line where r.order_id = line.order_id and r.sku = line.sku and line.returned > 0)
-update reservation set state = target.state, version = target.version from target where reservation.order_id = target.order_id
+  update reservation_line l set returned_quantity = {BACK}
+    from target where l.order_id = any($1) and l.order_id = target.order_id and {BACK} > returned_quantity)
+update reservation r set state = target.state, version = target.version from target
+ where r.order_id = any($1) and r.order_id = target.order_id
 """
 STALE = f"""
-with stale as (
+update reservation set expires_at = now() + interval '{AGAIN_SECONDS} seconds' where order_id = any(array(
   select order_id from reservation where state = 'HELD' and expires_at < now()
-   order by expires_at limit {STALE_BATCH} for no key update skip locked)
-update reservation r set expires_at = now() + interval '{AGAIN_SECONDS} seconds' from stale where r.order_id = stale.order_id
-returning r.order_id
+   order by expires_at limit {STALE_BATCH} for no key update skip locked))
+returning order_id
 """
 
 
@@ -112,8 +116,8 @@ async def settle(settlements: Iterable[Settlement]) -> None:
         if one.order_id not in newest or newest[one.order_id].order_version < one.order_version:
             newest[one.order_id] = one
     if all(one.target == "ALLOCATED" for one in newest.values()):
-        released = await fetch("products", ALLOCATE, list(newest), [one.version for one in newest.values()])
-        _complain(newest[row["order_id"]] for row in released)
+        released = await fetch("products", ALLOCATE, list(newest))
+        _complain(newest[row["order_id"]] for row in released if newest[row["order_id"]].version > row["version"])
     else:
         await _move(newest)
 
@@ -130,13 +134,13 @@ async def _move(settlements: dict[UUID, Settlement]) -> None:
         due = [(one, was) for one, was, version in found if was == "HELD" or one.order_version > version]
         _complain(one for one, was in due if (was, one.target) not in STEPS and was != one.target)
         if steps := [(one, was) for one, was in due if (was, one.target) in STEPS]:
-            await fetch("products", MOVE, *_columns(steps))
+            await fetch("products", MOVE, *map(list, zip(*(_row(one, was) for one, was in steps), strict=True)))
 
 
-def _columns(steps: list[tuple[Settlement, str]]) -> list[list[Any]]:
-    heads = [(one.order_id, one.order_version, was, one.target, one.status == "returned") for one, was in steps]
-    back = [(one.order_id, sku, pieces) for one, _ in steps for sku, pieces in one.returned.items()]
-    return [list(column) for column in (*zip(*heads, strict=True), *(zip(*back, strict=True) if back else ([], [], [])))]
+def _row(one: Settlement, was: str) -> tuple[UUID, int, str, str, str | None]:
+    """What `MOVE` needs to know: None for what came back means all."""
+    back = one.returned if one.target == "SHIPPED" else {}
+    return one.order_id, one.order_version, was, one.target, None if one.status == "returned" else orjson.dumps(back).decode()
 
 
 def _complain(settlements: Iterable[Settlement]) -> None:

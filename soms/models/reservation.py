@@ -22,22 +22,27 @@ from soms.values import Quantity, Sku
 HOLD_SECONDS = 120
 MAXIMUM_LINES = 10_000
 
-# A SKU that is short for the round as a whole keeps back every order that wants it, and no other. One row a line, `held` or not.
-# Rows of stock are locked in the order of SKUs, then reservations written in the order of ids, so that rounds cannot deadlock.
-# Stock is set from what was locked, on_hand too: PostgreSQL first tries an update on the row as it was when the statement began, and
-# would fail its CHECK there if a rival has added pieces since.
+# One row a line whose SKU is known, `held` or not. A SKU that is short for the round as a whole keeps back every order that wants it.
+# - Rows of stock are locked in the order of SKUs, then reservations written in the order of ids, so that rounds cannot deadlock.
+# - Stock is set from what was locked, on_hand too: PostgreSQL first tries an update on the row as it was when the statement began, and
+#   would fail its CHECK there if a rival has added pieces since.
+# - Lines travel with their SKU in arrays instead of being joined to it again: a plan is made once, for orders of any size.
 HOLD = f"""
-with line as (select * from unnest($1::uuid[], $2::text[], $3::int[]) as l (order_id, sku, quantity)),
+with line as (
+  select *, count(*) over (partition by order_id) as lines from unnest($1::uuid[], $2::text[], $3::int[]) as l (order_id, sku, quantity)),
+need as (
+  select sku, sum(quantity) as needed, array_agg(order_id) as orders, array_agg(quantity) as quantities, array_agg(lines) as lines
+    from line group by sku),
 locked as materialized (
-  select sku, on_hand, reserved, on_hand - reserved as available, version from stock where sku = any($2) order by sku for no key update),
-offer as (
-  select line.*, name, price, currency, active, available,
-         coalesce(active and sum(quantity) over (partition by sku) <= available, false) as fits
-    from line left join product using (sku) left join locked using (sku)),
-decided as materialized (select *, bool_and(fits) over (partition by order_id) as held from offer),
+  select need.*, name, price, currency, active, on_hand, reserved, s.version, on_hand - reserved as available
+    from need join product using (sku) join stock s using (sku) order by sku for no key update of s),
+decided as materialized (
+  select l.order_id, sku, l.quantity, name, price, currency, active, on_hand, reserved, version, available,
+         bool_and(active and needed <= available) over one and count(*) over one = l.lines as held
+    from locked, unnest(orders, quantities, locked.lines) as l (order_id, quantity, lines) window one as (partition by l.order_id)),
 taken as (
-  update stock set on_hand = locked.on_hand, reserved = locked.reserved + t.quantity, version = locked.version + 1
-    from (select sku, sum(quantity)::int as quantity from decided where held group by sku) as t join locked using (sku)
+  update stock set on_hand = t.on_hand, reserved = t.reserved + t.quantity, version = t.version + 1
+    from (select sku, on_hand, reserved, version, sum(quantity)::int as quantity from decided where held group by 1, 2, 3, 4) as t
    where stock.sku = t.sku),
 held as (
   insert into reservation (order_id, expires_at)
@@ -48,8 +53,8 @@ kept as (
 select order_id, sku, quantity, name, price as unit_price, currency, active, available, held from decided order by order_id, sku
 """
 STANDING = """
-select order_id, state, sku, quantity, name, unit_price, currency from reservation join reservation_line using (order_id)
- where order_id = any($1) order by order_id, sku
+select order_id, state, sku, quantity, name, unit_price, currency from reservation r join reservation_line l using (order_id)
+ where r.order_id = any($1) and l.order_id = any($1) order by order_id, sku
 """
 
 
@@ -133,33 +138,33 @@ async def _attempt(wanted: Sequence[Wanted]) -> dict[UUID, Outcome]:
 
     What stands is looked up after the attempt, not before: a copy of an order may take the last piece in between.
     """
-    outcomes = {outcome.order_id: outcome for outcome in await _hold(wanted)}
+    outcomes = await _hold(wanted)
     doubtful = {one.order_id: one.lines for one in wanted if one.order_id not in outcomes or not outcomes[one.order_id].lines}
     return outcomes | await _standing(doubtful) if doubtful else outcomes
 
 
-async def _hold(wanted: Sequence[Wanted]) -> list[Outcome]:
+async def _hold(wanted: Sequence[Wanted]) -> dict[UUID, Outcome]:
     lines = [(one.order_id, sku, quantity) for one in wanted for sku, quantity in one.lines.items()]
     try:
         rows = await fetch("products", HOLD, *map(list, zip(*lines, strict=True)))
     except asyncpg.UniqueViolationError:
         # a copy of one of these orders was faster, so nothing of this round is held
-        return []
-    found = (_outcome(order_id, list(group)) for order_id, group in groupby(rows, itemgetter("order_id")))
-    return [outcome for outcome in found if outcome]
+        return {}
+    found = {order_id: list(group) for order_id, group in groupby(rows, itemgetter("order_id"))}
+    outcomes = (_outcome(one, found.get(one.order_id, [])) for one in wanted)
+    return {outcome.order_id: outcome for outcome in outcomes if outcome}
 
 
-def _outcome(order_id: UUID, rows: list[Any]) -> Outcome | None:
+def _outcome(wanted: Wanted, rows: list[Any]) -> Outcome | None:
     """What the statement decided for one order; None where the round as a whole wants too much of something."""
-    if rows[0]["held"]:
-        return Outcome(order_id, lines=_held(rows))
-    unknown = [row["sku"] for row in rows if row["name"] is None]
-    inactive = [row["sku"] for row in rows if row["active"] is False]
-    short = [
-        Shortage(row["sku"], row["quantity"], row["available"]) for row in rows if row["active"] and row["quantity"] > row["available"]
-    ]
+    if rows and rows[0]["held"]:
+        return Outcome(wanted.order_id, lines=_held(rows))
+    unknown = sorted(wanted.lines.keys() - {row["sku"] for row in rows})
+    inactive = [row["sku"] for row in rows if not row["active"]]
+    lacking = [row for row in rows if row["active"] and row["quantity"] > row["available"]]
+    short = [Shortage(row["sku"], row["quantity"], row["available"]) for row in lacking]
     if unknown or inactive or short:
-        return Outcome(order_id, short=short, unknown_skus=unknown, inactive_skus=inactive)
+        return Outcome(wanted.order_id, short=short, unknown_skus=unknown, inactive_skus=inactive)
     return None
 
 

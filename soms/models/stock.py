@@ -34,7 +34,7 @@ select sku, case when $2 > 0 then 'received' else 'adjusted' end, $2, on_hand, $
 """
 LEDGER = """
 select id, at, kind, delta, on_hand, reason, order_id from movement
- where sku = $1 and ($2::uuid is null or id < $2) order by id desc limit $3
+ where sku = $1 and id < coalesce($2, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid) order by id desc limit $3
 """
 
 

@@ -113,7 +113,7 @@ async def test_copies_with_other_lines(database: None) -> None:
     assert total[0] == 1
 
 
-FROM_WHAT_WAS_LOCKED = "set on_hand = locked.on_hand, reserved = locked.reserved + t.quantity"
+FROM_WHAT_WAS_LOCKED = "set on_hand = t.on_hand, reserved = t.reserved + t.quantity"
 
 
 @pytest.mark.parametrize(("setting", "safe"), [(FROM_WHAT_WAS_LOCKED, True), ("set reserved = stock.reserved + t.quantity", False)])
