@@ -122,4 +122,7 @@ def traceparent(sent: str) -> str:
 
 def network(address: str) -> str:
     """Whom an address stands for: itself, but of IPv6 the network of 64 bits that one household has to itself."""
-    return str(ipaddress.ip_network(f"{address.partition('%')[0]}/64", strict=False)) if ":" in address else address
+    if ":" not in address:
+        return address
+    host = ipaddress.IPv6Address(address.partition("%")[0])
+    return str(host.ipv4_mapped or ipaddress.ip_network(f"{host}/64", strict=False))

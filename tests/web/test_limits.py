@@ -77,7 +77,13 @@ def test_a_gate_is_left_by_whoever_fails() -> None:
 
 @pytest.mark.parametrize(
     ("address", "caller"),
-    [("192.0.2.7", "192.0.2.7"), ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"), ("fe80::1%eth0", "fe80::/64"), ("", "")],
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("", ""),
+    ],
 )
 def test_one_household_is_one_caller(address: str, caller: str) -> None:
     """An IPv6 network of 64 bits counts as one address."""
