@@ -6,17 +6,18 @@ What exists and differs is told, never changed: another number of partitions wou
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from soms.config import Settings
+from soms.envelope import KINDS
 from soms.errors import FailedPrecondition, Unavailable
-from soms.events import Event, OrderEvent
+from soms.events import OrderEvent
 
 PARTITIONS: Final = 12
 REPLICAS: Final = 3
@@ -26,8 +27,13 @@ WEEK: Final = {"retention.ms": str(7 * DAY_MILLISECONDS)}
 # History is rebuilt from the orders, and imported ones bear times of long ago: a limit of age would delete them on arrival,
 # and segments cut by age would be one for each week of history and partition, each with open files.
 FOR_EVER: Final = {"retention.ms": "-1", "segment.ms": str(36_500 * DAY_MILLISECONDS)}
+CONSUMERS: Final = ("analytics", "inventory", "notification")
+# A dead letter waits a month for somebody to look at it, and has room for what is said of it beside an event of the largest size.
+MONTH: Final = {"retention.ms": str(30 * DAY_MILLISECONDS), "max.message.bytes": str(2 << 20)}
+WAIT_SECONDS: Final = 60.0
 REQUEST_SECONDS: Final = 5
 POLL_SECONDS: Final = 0.1
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -57,49 +63,71 @@ class Topic:
 class Provision:
     """What was done and found: names created now, names that were right already, differences in sentences."""
 
-    done: bool = False
     created: list[str] = field(default_factory=list)
     right: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
 
 
+def dead_letters(consumer: str) -> str:
+    """The topic of the events that `consumer` gave up."""
+    return f"soms.{consumer}.dlq"
+
+
 def registry(brokers: int) -> list[Topic]:
     """Every topic of SOMS on a cluster of so many brokers."""
-    names = sorted({event.topic for event in leaves(Event)})
-    replicas = REPLICAS if brokers >= REPLICAS else 1
-    safe = {"min.insync.replicas": str(min(replicas, 2)), "cleanup.policy": "delete"}
-    return [Topic(name, safe | (FOR_EVER if name == OrderEvent.topic else WEEK), replicas) for name in names]
+    kept = dict.fromkeys((kind.topic for kind in KINDS.values()), WEEK) | {OrderEvent.topic: FOR_EVER}
+    kept |= dict.fromkeys(map(dead_letters, CONSUMERS), MONTH)
+    safe = {"min.insync.replicas": str(min(replicas(brokers), 2)), "cleanup.policy": "delete"}
+    return [Topic(name, safe | kept[name], replicas(brokers)) for name in sorted(kept)]
 
 
-def leaves(event: type[Event]) -> Iterable[type[Event]]:
-    """The events that are really told: those with a type of their own."""
-    if "type" in event.__dict__:
-        yield event
-    for narrower in event.__subclasses__():
-        yield from leaves(narrower)
+def replicas(brokers: int) -> int:
+    """How many copies of a record so many brokers should keep."""
+    return REPLICAS if brokers >= REPLICAS else 1
 
 
-async def provide(settings: Settings, timeout_seconds: float = 60) -> Provision:
+async def provide(settings: Settings, timeout_seconds: float = WAIT_SECONDS) -> Provision:
     """Create what is missing and check what is there; raises Unavailable where Kafka cannot do it in time.
 
     Any number may run at once.
     """
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it would say is in our error
+    provision = Provision()
+
+    async def attempt(admin: AIOKafkaAdminClient) -> None:
+        await _attempt(admin, provision)
+
+    await _insist(settings, attempt, timeout_seconds, "did not provide the topics")
+    return provision
+
+
+async def wait_for(settings: Settings, names: Sequence[str], timeout_seconds: float = WAIT_SECONDS) -> int:
+    """Wait until Kafka has these topics; tells how many copies of a record it should keep. Raises Unavailable after the time."""
+
+    async def attempt(admin: AIOKafkaAdminClient) -> int:
+        if missing := set(names) - set(await _existing(admin)):
+            raise Unavailable(f"it has no {', '.join(sorted(missing))}: run `soms topics`")
+        return replicas(len((await admin.describe_cluster())["brokers"]))
+
+    return await _insist(settings, attempt, timeout_seconds, "was not ready")
+
+
+async def _insist(settings: Settings, attempt: Callable[[AIOKafkaAdminClient], Awaitable[T]], seconds: float, lament: str) -> T:
+    """What `attempt` gives as soon as it works; raises Unavailable after `seconds`."""
     if not settings.kafka:
         raise FailedPrecondition("no Kafka: start the engines (`soms engines`, `soms up`) or set SOMS_KAFKA")
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it would say is in our error
-    provision, refusal = Provision(), "no answer"
+    refusal = "no answer"
     try:
-        async with asyncio.timeout(timeout_seconds):
-            while not provision.done:
+        async with asyncio.timeout(seconds):
+            while True:
                 try:
                     async with _admin(settings.kafka) as admin:
-                        await _attempt(admin, provision)
-                except (KafkaError, OSError) as error:
+                        return await attempt(admin)
+                except (KafkaError, OSError, Unavailable) as error:
                     refusal = str(error)
                     await asyncio.sleep(POLL_SECONDS)
     except TimeoutError:
-        raise Unavailable(f"Kafka at {settings.kafka} did not provide the topics within {timeout_seconds:g} s: {refusal}") from None
-    return provision
+        raise Unavailable(f"Kafka at {settings.kafka} {lament} within {seconds:g} s: {refusal}") from None
 
 
 @contextlib.asynccontextmanager
@@ -125,7 +153,6 @@ async def _attempt(admin: AIOKafkaAdminClient, provision: Provision) -> None:
         provision.differences += (found := topic.differences(existing[topic.name], settings[topic.name]))
         if not found and topic.name not in provision.created:
             provision.right.append(topic.name)
-    provision.done = True
 
 
 async def _existing(admin: AIOKafkaAdminClient) -> dict[str, list[dict[str, Any]]]:

@@ -18,7 +18,7 @@ from soms.errors import FailedPrecondition, Unavailable
 from soms.local import ports
 from soms.local.kafka import Kafka
 
-NAMES = ["soms.orders", "soms.products", "soms.users"]
+NAMES = ["soms.analytics.dlq", "soms.inventory.dlq", "soms.notification.dlq", "soms.orders", "soms.products", "soms.users"]
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def run_command(broker: Kafka) -> subprocess.CompletedProcess[str]:
 
 
 def test_registry_holds_the_topic_of_every_event() -> None:
-    """One broker keeps one copy; three keep three, of which two must have a record before it counts."""
+    """One broker keeps one copy; three keep three, of which two must have a record before it counts; each consumer has its dead letters."""
     alone, cluster = topics.registry(1), topics.registry(3)
 
     assert [topic.name for topic in alone] == NAMES
@@ -93,10 +93,10 @@ async def test_differences_are_told_and_left_alone(broker: Kafka, admin: AIOKafk
     ended = await asyncio.to_thread(run_command, broker)
 
     assert ended.returncode == 1
-    assert ended.stdout == "created: soms.orders, soms.products\n"
+    assert ended.stdout == f"created: {', '.join(NAMES[:-1])}\n"
     assert "soms.users has 3 partitions instead of 12" in ended.stderr
     assert "soms.users has retention.ms 1000 instead of 604800000" in ended.stderr
-    assert await partitions(admin) == {"soms.orders": 12, "soms.products": 12, "soms.users": 3}
+    assert await partitions(admin) == dict.fromkeys(NAMES, 12) | {"soms.users": 3}
 
 
 async def test_command_ends_with_0_when_all_is_well(broker: Kafka, admin: AIOKafkaAdminClient) -> None:
@@ -126,6 +126,16 @@ async def test_waits_for_a_broker_that_is_starting(broker: Kafka, admin: AIOKafk
     await broker.start()
 
     assert (await providing).created == NAMES
+
+
+async def test_consumers_wait_for_their_topics(broker: Kafka, admin: AIOKafkaAdminClient) -> None:
+    """They go on as soon as the topics are there, and name what is missing where it stays so."""
+    with pytest.raises(Unavailable, match=r"was not ready within 0\.5 s: it has no soms\.orders: run `soms topics`"):
+        await topics.wait_for(settings_of(broker), ["soms.orders"], timeout_seconds=0.5)
+    waiting = asyncio.create_task(topics.wait_for(settings_of(broker), NAMES))
+    await topics.provide(settings_of(broker))
+
+    assert await waiting == 1
 
 
 async def test_broker_that_stays_away_is_told_of_in_time() -> None:
