@@ -1,6 +1,7 @@
 """Lines of many processes on one screen, each under its name. Never makes a process wait for a reader who does not read."""
 
 import collections
+import json
 import os
 import sys
 import threading
@@ -8,6 +9,8 @@ from collections.abc import Iterable
 from typing import Self
 
 import click
+
+from soms.logging import readable
 
 COLOURS = ("cyan", "yellow", "green", "magenta", "blue", "bright_cyan", "bright_yellow", "bright_green", "bright_magenta", "bright_blue")
 MOST_WAITING = 10_000
@@ -17,12 +20,13 @@ LAST_SECONDS = 2
 class Terminal:
     """A queue of lines and a thread that writes them; the oldest are dropped when nobody reads."""
 
-    def __init__(self, names: Iterable[str], descriptor: int, *, coloured: bool) -> None:
-        """Write to file `descriptor`; `names` set the width of the first column."""
+    def __init__(self, names: Iterable[str], descriptor: int, *, coloured: bool, for_people: bool = False) -> None:
+        """Write to file `descriptor`; `names` set the width of the first column. For people, log lines come without their JSON."""
         self._names = list(names)
         self._width = max(map(len, self._names), default=0)
         self._descriptor = descriptor
         self._coloured = coloured
+        self._for_people = for_people
         self._lines: collections.deque[str] = collections.deque(maxlen=MOST_WAITING)
         self._more = threading.Condition()
         self._open = True
@@ -35,7 +39,7 @@ class Terminal:
         from rich.console import Console  # noqa: PLC0415 slow to import, and no other command needs it
 
         console = Console()
-        return cls(names, sys.stdout.fileno(), coloured=console.is_terminal and not console.no_color)
+        return cls(names, sys.stdout.fileno(), coloured=console.is_terminal and not console.no_color, for_people=console.is_terminal)
 
     def __enter__(self) -> Self:
         """Begin to write."""
@@ -51,6 +55,8 @@ class Terminal:
 
     def say(self, name: str, line: str) -> None:
         """Queue `line` under `name`; nothing before it where the name is empty."""
+        if self._for_people:
+            line = _told(line)
         with self._more:
             self._lines.extend(self._prefix(name) + part for part in line.splitlines() or [""])
             self._more.notify()
@@ -78,3 +84,11 @@ class Terminal:
             lines = list(self._lines)
             self._lines.clear()
             return lines
+
+
+def _told(line: str) -> str:
+    """A JSON log line as people read it, any other as it is."""
+    try:
+        return readable(json.loads(line)) if line.startswith('{"time":') else line
+    except (ValueError, KeyError, TypeError):
+        return line

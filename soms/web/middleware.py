@@ -88,7 +88,7 @@ def _record(request: web.Request, status: int, seconds: float) -> None:
     resource = request.match_info.route.resource
     route = resource.canonical if resource else "unknown"
     request.app[METRICS].observe(request.method, route, status, seconds)
-    level = _level(status, seconds)
+    level = logging.DEBUG if route == "/readyz" else _level(status, seconds)  # it is asked for all the time while others start
     if log.isEnabledFor(level):
         call = context.current()
         user_id = str(call.identity.user_id) if call and call.identity else None

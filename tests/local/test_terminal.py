@@ -23,6 +23,18 @@ def test_lines_bear_the_names_of_their_processes() -> None:
     assert said(coloured=False) == "user    | one\nuser    | two\nproduct | three\nSOMS is ready\n"
 
 
+def test_people_read_sentences_and_not_json() -> None:
+    """On a terminal a log line is told as a sentence; what is no log line stays as it is."""
+    reader, writer = os.pipe()
+    line = '{"time":"2026-11-22T10:00:00.123456Z","level":"INFO","service":"user","logger":"soms","message":"serving","port":1}'
+    with terminal.Terminal(["user"], writer, coloured=False, for_people=True) as screen:
+        screen.say("user", line)
+        screen.say("user", '{"time": no JSON')
+    os.close(writer)
+    with os.fdopen(reader) as output:
+        assert output.read() == 'user | 10:00:00.123 INFO    user: serving port=1\nuser | {"time": no JSON\n'
+
+
 def test_names_are_told_apart_by_colour() -> None:
     """Each process has its own colour, the text is left as it came."""
     user, _, product, ready = said(coloured=True).splitlines()
