@@ -136,6 +136,24 @@ async def _migrated(schema: str) -> None:
         await asyncio.sleep(0.1)
 
 
+async def session(settings: Settings, schema: str, **server_settings: str) -> asyncpg.Connection:
+    """A connection beside the pools, for what lives as long as its session: advisory locks, listening. The caller closes it.
+
+    Its commits are not waited for (synchronous_commit off): a crash of the server may undo the last of them.
+    """
+    given = tortoise_config(settings, schema)["connections"][schema]["credentials"]
+    return await asyncpg.connect(
+        **{name: given[name] for name in ("host", "port", "database", "user", "password", "command_timeout")},
+        timeout=ACQUIRE_SECONDS * 3,
+        server_settings={
+            "search_path": schema,
+            "application_name": f"{given['application_name']}-session",
+            "synchronous_commit": "off",
+            **server_settings,
+        },
+    )
+
+
 @contextlib.contextmanager
 def outages() -> Iterator[None]:
     """Say Unavailable for whatever a lost database raises."""
