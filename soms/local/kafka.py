@@ -86,7 +86,8 @@ class Kafka(JavaEngine):
 
     async def _format(self, folder: Path) -> None:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        tool = ("kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(self._write_properties(folder)))
+        # in one word: an id may begin with a dash
+        tool = ("kafka.tools.StorageTool", "format", "--standalone", f"--cluster-id={cluster}", "-c", str(self._write_properties(folder)))
         await self._run(self.java(*tool), FORMAT_SECONDS)
 
     async def probe(self) -> None:
