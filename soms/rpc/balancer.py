@@ -11,79 +11,27 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import AsyncIterator
+from typing import Any, Final
 
-from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
-from grpclib.metadata import Deadline
 from h2.exceptions import ProtocolError
 from prometheus_client import Counter
 
 from soms.discovery import Directory, Instance
 from soms.errors import Unavailable
-from soms.rpc.channel import Channel, NeverBegan
+from soms.rpc.channel import NeverBegan
+from soms.rpc.endpoint import Endpoint, Outgoing
 from soms.rpc.errors import from_wire
+from soms.rpc.repetition import Budget, broke, repeatable
 
 TRIES: Final = 3
 EJECTION_SECONDS: Final = 2.0
 FINDING_SECONDS: Final = 0.5
 BACKOFF_SECONDS: Final = 0.05
-BUDGET_SHARE: Final = 0.1
-BUDGET_LIMIT: Final = 32.0
 BROKEN: Final = (GRPCError, StreamTerminatedError, ProtocolError, OSError, ValueError)
-# these change nothing when made again; so do reads, and changes under an idempotency key
-REPEATABLE: Final = frozenset({"ReserveStock", "SettleStock", "ResolveOrder", "ClaimKey", "RefreshToken", "Logout"})
 REPEATED: Final = Counter("soms_rpc_client_repeated", "Calls made again on another instance", ["service"])
 logger = logging.getLogger(__name__)
-
-
-class Outgoing(NamedTuple):
-    """A call to be made; `until` in seconds of `time.monotonic()`."""
-
-    route: str
-    cardinality: Cardinality
-    request_type: type
-    reply_type: type
-    until: float
-    metadata: Mapping[str, str | bytes]
-
-
-class Endpoint:
-    """One instance: its connection, the calls under way there, and until when it is left alone."""
-
-    def __init__(self, instance: Instance) -> None:
-        """Not connected yet."""
-        self.instance = instance
-        self.under_way = 0
-        self.ejected_until = 0.0
-        self._channel = Channel(instance.host, instance.port)
-        self._retired = False
-
-    @contextlib.asynccontextmanager
-    async def stream(self, call: Outgoing) -> AsyncIterator[Any]:
-        """The grpclib stream of a call."""
-        self.under_way += 1
-        try:
-            kind = call.route, call.cardinality, call.request_type, call.reply_type
-            deadline = Deadline(_timestamp=call.until)
-            stream: Any = self._channel.request(*kind, deadline=deadline, metadata=call.metadata)
-            async with stream:
-                yield stream
-        finally:
-            self.under_way -= 1
-            if self._retired:
-                self.retire()
-
-    def retire(self) -> None:
-        """Take no new calls; close when the last one has ended."""
-        self._retired = True
-        if not self.under_way:
-            self._channel.close()
-
-    def close(self) -> None:
-        """Close now; calls under way end."""
-        self._channel.close()
 
 
 class Balancer:
@@ -93,7 +41,7 @@ class Balancer:
         """Follow the directory until closed."""
         self._service, self._directory, self._edge = service, directory, edge
         self._endpoints: dict[Instance, Endpoint] = {}
-        self._budget = BUDGET_LIMIT
+        self._budget = Budget()
         self._repeated = REPEATED.labels(service)
         self._unsubscribe = directory.subscribe(self.refresh)
         self.refresh()
@@ -114,7 +62,7 @@ class Balancer:
 
     async def call(self, call: Outgoing, message: Any) -> Any:
         """The answer to a unary call; SomsError where there is none."""
-        self._budget = min(BUDGET_LIMIT, self._budget + BUDGET_SHARE)
+        self._budget.earn()
         return await self._attempt(call, message, frozenset())
 
     async def _attempt(self, call: Outgoing, message: Any, tried: frozenset[Endpoint], tries: int = 1) -> Any:
@@ -171,15 +119,4 @@ class Balancer:
     def _again(self, call: Outgoing, message: Any, error: Exception) -> bool:
         if isinstance(error, NeverBegan):
             return True
-        broke = isinstance(error, StreamTerminatedError) or (isinstance(error, GRPCError) and error.status is Status.UNAVAILABLE)
-        if not (broke and self._edge and repeatable(call.route, message) and self._budget >= 1):
-            return False
-        self._budget -= 1
-        return True
-
-
-def repeatable(route: str, message: Any) -> bool:
-    """Whether a call that may have been done can be made again without doing it twice."""
-    name = route.rpartition("/")[2]
-    keyed = getattr(message, "idempotency_key", "") or getattr(getattr(message, "change", None), "idempotency_key", "")
-    return name in REPEATABLE or name.startswith(("Get", "List")) or bool(keyed)
+        return self._edge and broke(error) and repeatable(call.route, message) and self._budget.spend()

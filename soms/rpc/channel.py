@@ -15,9 +15,9 @@ from h2.events import ConnectionTerminated, RemoteSettingsChanged, StreamReset
 from h2.settings import SettingCodes
 
 from soms.rpc.codec import Codec
-from soms.rpc.connection import Processor
-from soms.rpc.errors import StatusDetails
+from soms.rpc.details import StatusDetails
 from soms.rpc.headers import PlainEncoder
+from soms.rpc.processor import Processor
 
 CONNECT_SECONDS: Final = 0.5
 # an order of 1,000 lines may be refused for each of them

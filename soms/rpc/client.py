@@ -10,26 +10,23 @@ the system (`edge=True`, the gateway) also repeats calls that broke, where that 
 """
 
 import contextlib
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, NamedTuple, cast
 
 from grpclib.client import Channel
-from grpclib.const import Cardinality
 from grpclib.health.v1.health_grpc import HealthStub
 from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from grpclib.metadata import Deadline
 
 from soms import tokens
 from soms.config import Settings
 from soms.discovery import Directory
 from soms.rpc import context
-from soms.rpc.balancer import Balancer, Outgoing
+from soms.rpc.balanced import BalancedChannel, Token
+from soms.rpc.balancer import Balancer
 from soms.rpc.context import Call, calling
 from soms.rpc.gen.soms import v1
 
 __all__ = ["Call", "Services", "calling", "connected"]
-Token = Callable[[], str | None]
 Probe = Callable[[], Awaitable[bool]]
 
 
@@ -52,52 +49,6 @@ class Services(NamedTuple):
     orders: v1.OrderServiceStub
     as_service: Stubs
     probes: Mapping[str, Probe]
-
-
-class BalancedChannel:
-    """What a generated stub takes for a grpclib channel."""
-
-    def __init__(self, balancer: Balancer, token: Token) -> None:
-        """Call through `balancer`, showing what `token` gives at the time of the call."""
-        self._balancer, self._token = balancer, token
-
-    def request(
-        self,
-        name: str,
-        cardinality: Cardinality,
-        request_type: type,
-        reply_type: type,
-        *,
-        timeout: float | None = None,
-        deadline: Deadline | None = None,
-        metadata: Mapping[str, str | bytes] | None = None,
-    ) -> contextlib.AbstractAsyncContextManager[Any]:
-        """A call that takes at most `timeout` seconds, and no longer than the call under way may."""
-        until = _until(timeout, deadline)
-        call = Outgoing(name, cardinality, request_type, reply_type, until, {**_passed_on(self._token()), **(metadata or {})})
-        return UnaryCall(self._balancer, call) if cardinality is Cardinality.UNARY_UNARY else self._balancer.stream(call)
-
-
-class UnaryCall:
-    """What a generated stub takes for the stream of a unary call; it is made when its answer is asked for."""
-
-    def __init__(self, balancer: Balancer, call: Outgoing) -> None:
-        """Nothing is sent yet."""
-        self._balancer, self._call, self._message = balancer, call, None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Nothing is left to end."""
-
-    async def send_message(self, message: Any, *, end: bool = False) -> None:
-        """Keep the message."""
-        self._message = message
-
-    async def recv_message(self) -> Any:
-        """Make the call; its answer."""
-        return await self._balancer.call(self._call, self._message)
 
 
 @contextlib.asynccontextmanager
@@ -130,23 +81,3 @@ def _probe(balancer: Balancer) -> Probe:
 def _own_token() -> str | None:
     call = context.current()
     return call and call.token
-
-
-def _passed_on(token: str | None) -> dict[str, str]:
-    call = context.current()
-    found = {
-        "authorization": token and f"Bearer {token}",
-        "x-request-id": call and call.request_id,
-        "traceparent": call and call.traceparent,
-    }
-    return {name: value for name, value in found.items() if value}
-
-
-def _until(timeout_seconds: float | None, deadline: Deadline | None) -> float:
-    call, now = context.current(), time.monotonic()
-    limits = [call.deadline] if call else []
-    if timeout_seconds is not None:
-        limits.append(now + timeout_seconds)
-    if deadline is not None:
-        limits.append(now + deadline.time_remaining())
-    return min(limits, default=now + context.DEFAULT_SECONDS)

@@ -8,20 +8,19 @@ import time
 from typing import Final, cast
 
 from grpclib.config import Configuration
-from grpclib.protocol import AbstractHandler, EventsProcessor, H2Protocol
+from grpclib.protocol import AbstractHandler, H2Protocol
 from grpclib.protocol import Stream as Frames
 from h2.config import H2Configuration
 from h2.errors import ErrorCodes
-from h2.events import Event, RemoteSettingsChanged, StreamReset
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 
 from soms.rpc.headers import PlainEncoder
+from soms.rpc.processor import Guard
 
 HEADER_LIMIT_BYTES: Final = 16 * 1024
 STREAM_LIMIT: Final = 256
 CONNECTION_LIMIT: Final = 1000
-RESETS_PER_SECOND: Final = 100
 IDLE_SECONDS: Final = 5.0
 UNREAD_LIMIT_BYTES: Final = 4 * 1024 * 1024
 # so little is parsed at a time that a flood is seen before it has cost others much
@@ -35,46 +34,6 @@ CONFIGURATION: Final = Configuration(
     _http2_max_pings_without_data=0,
     _http2_min_sent_ping_interval_without_data=1,
 )
-
-
-class Processor(EventsProcessor):
-    """grpclib's processor, deaf to frames it does not know; either side of a connection."""
-
-    settled = False
-
-    def process(self, event: Event) -> None:
-        """Pass on what is known, until the connection is closed."""
-        if event.__class__ in getattr(self, "processors", ()):
-            super().process(event)
-
-    def process_remote_settings_changed(self, event: RemoteSettingsChanged) -> None:
-        """Note that the peer speaks HTTP/2."""
-        self.settled = True
-        super().process_remote_settings_changed(event)
-
-
-class Guard(Processor):
-    """A processor that is wary of resets (CVE-2023-44487, CVE-2025-8671)."""
-
-    resets = 0
-    counted_since = 0.0
-
-    def process_stream_reset(self, event: StreamReset) -> None:
-        """Count resets, those that the peer provokes from us too; too many a second end the connection."""
-        super().process_stream_reset(event)
-        now = time.monotonic()
-        if now - self.counted_since > 1:
-            self.counted_since, self.resets = now, 0
-        self.resets += 1
-        if self.resets > RESETS_PER_SECOND:
-            self.hang_up(ErrorCodes.ENHANCE_YOUR_CALM, "too many resets")
-
-    def hang_up(self, code: ErrorCodes, reason: str) -> None:
-        """Say GOAWAY and close; calls under way end."""
-        if not self.connection.is_closing():
-            self.connection._connection.close_connection(code)  # noqa: SLF001 - grpclib itself never says GOAWAY
-            self.connection.flush()
-            self.close(reason)
 
 
 class Protocol(H2Protocol):

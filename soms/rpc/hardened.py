@@ -10,42 +10,26 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import grpclib.server
-from grpclib.const import Handler, Status
 from grpclib.exceptions import GRPCError
-from grpclib.metadata import Deadline, decode_timeout
 from grpclib.protocol import AbstractHandler
 from grpclib.protocol import Stream as Frames
 from h2.errors import ErrorCodes
 
-from soms.errors import InvalidArgument, SomsError, Unavailable
+from soms.errors import SomsError, Unavailable
+from soms.rpc.admission import Method, NotGrpc, called
 from soms.rpc.codec import Codec
 from soms.rpc.connection import CONFIGURATION, Protocol
-from soms.rpc.context import DEFAULT_SECONDS
 from soms.rpc.errors import to_wire
-from soms.rpc.stream import CONTENT, Headers, Stream, refuse, trailers
+from soms.rpc.stream import Stream
+from soms.rpc.trailers import CONTENT, Headers, refuse, trailers
 
 CALL_LIMIT: Final = 200
 SWEEP_SECONDS: Final = 1.0
 FAREWELL_SECONDS: Final = 1.0
-TIMEOUT_CHARACTERS: Final = 9
 logger = logging.getLogger(__name__)
-
-
-class Method(NamedTuple):
-    """A method as it is served; those that do not count (health, reflection) are served under any load and until the end."""
-
-    route: str
-    handler: Handler
-    limit_seconds: float
-    default_seconds: float = DEFAULT_SECONDS
-    counts: bool = True
-
-
-class NotGrpc(Exception):
-    """A request that is no gRPC call; the argument is the HTTP status that says so."""
 
 
 class Server(grpclib.server.Server, ABC):
@@ -70,7 +54,7 @@ class Server(grpclib.server.Server, ABC):
     def admit(self, frames: Frames, headers: Headers, release: Callable[[], None]) -> bool:
         """Whether the call is under way now; if not, it has been refused."""
         try:
-            method, deadline = self._called(dict(headers))
+            method, deadline = called(self._methods, dict(headers))
         except NotGrpc as refusal:
             refuse(frames, [(":status", str(refusal))])
             return False
@@ -96,23 +80,6 @@ class Server(grpclib.server.Server, ABC):
 
         task.add_done_callback(ended)
         return True
-
-    def _called(self, headers: dict[str, str]) -> tuple[Method, Deadline]:
-        if headers.get(":method") != "POST":
-            raise NotGrpc(405)
-        if headers.get("content-type") not in ("application/grpc", "application/grpc+proto"):
-            raise NotGrpc(415)
-        method = self._methods.get(headers.get(":path", ""))
-        if method is None:
-            raise GRPCError(Status.UNIMPLEMENTED, "no such method")
-        timeout = headers.get("grpc-timeout")
-        if timeout is None:
-            return method, Deadline.from_timeout(method.default_seconds)
-        try:
-            seconds = decode_timeout(timeout[:TIMEOUT_CHARACTERS])  # a longer one loses its unit
-        except ValueError:
-            raise InvalidArgument("grpc-timeout cannot be read", reason="invalid_parameter") from None
-        return method, Deadline.from_timeout(min(seconds, method.limit_seconds))
 
     def _protocol_factory(self) -> Protocol:
         return Protocol(Calls(self), self._config, self._h2_config, self._protocols)

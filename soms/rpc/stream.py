@@ -12,21 +12,18 @@ from grpclib.const import Handler, Status
 from grpclib.encoding.base import CodecBase
 from grpclib.events import _DispatchServerEvents
 from grpclib.exceptions import GRPCError
-from grpclib.metadata import Deadline, encode_bin_value, encode_grpc_message
+from grpclib.metadata import Deadline
 from grpclib.protocol import Stream as Frames
 from grpclib.utils import DeadlineWrapper
 
 from soms.errors import InvalidArgument, ResourceExhausted
 from soms.rpc.codec import Unreadable
-from soms.rpc.errors import ROOM_BYTES, StatusDetails
+from soms.rpc.errors import ROOM_BYTES
+from soms.rpc.trailers import CONTENT, DETAILS, DONE, refuse, trailers
 
 MESSAGE_LIMIT_BYTES: Final = 1024 * 1024
-Headers = list[tuple[str, str]]
-DETAILS: Final = StatusDetails()
 # nobody listens to grpclib's events
 SILENT: Final = _DispatchServerEvents()
-CONTENT: Final[Headers] = [(":status", "200"), ("content-type", "application/grpc+proto")]
-DONE: Final[Headers] = [("grpc-status", "0")]
 
 
 class Stream(grpclib.server.Stream[Any, Any]):
@@ -127,23 +124,3 @@ class Stream(grpclib.server.Stream[Any, Any]):
             self._send_trailing_metadata_done = True
             headers = [] if self._send_initial_metadata_done else CONTENT
             refuse(self._stream, [*headers, *trailers(error)])
-
-
-def trailers(error: GRPCError) -> Headers:
-    """The status headers of `error`."""
-    found = [("grpc-status", str(error.status.value)), ("grpc-message", encode_grpc_message(error.message or ""))]
-    if error.details:
-        details = DETAILS.encode(error.status, error.message, error.details)
-        found.append(("grpc-status-details-bin", encode_bin_value(details).decode()))
-    return found
-
-
-def refuse(frames: Frames, headers: Headers) -> None:
-    """End a stream with `headers`, without waiting for anything (RFC 9113 §8.1: the rest of the request is not wanted)."""
-    if not frames.closable:  # the client has reset it already
-        return
-    h2: Any = frames._h2_connection  # noqa: SLF001 - grpclib's own way may wait
-    h2.send_headers(frames.id, headers, end_stream=True)
-    if frames.closable:
-        h2.reset_stream(frames.id)
-    frames.connection.flush()

@@ -20,7 +20,7 @@ from soms.discovery import Directory, Instance
 from soms.rpc.access import allows
 from soms.rpc.answering import Server
 from soms.rpc.codec import Codec
-from soms.rpc.errors import StatusDetails
+from soms.rpc.details import StatusDetails
 from soms.rpc.gen.soms import v1
 from soms.rpc.server import serving
 

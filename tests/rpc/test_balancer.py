@@ -12,9 +12,9 @@ import pytest
 from soms import errors
 from soms.config import Settings
 from soms.local import ports
-from soms.rpc.balancer import repeatable
 from soms.rpc.client import Services, connected
 from soms.rpc.gen.soms import v1
+from soms.rpc.repetition import repeatable
 from soms.rpc.server import serving
 
 ORDER = "ORDER-SERVICE"

@@ -14,7 +14,8 @@ from pydantic import BaseModel, Field, ValidationError
 from soms import errors
 from soms.errors import SomsError
 from soms.rpc.codec import Unreadable
-from soms.rpc.errors import ERRORS, STATUSES, StatusDetails, from_wire, refused, to_wire
+from soms.rpc.details import StatusDetails
+from soms.rpc.errors import ERRORS, STATUSES, from_wire, refused, to_wire
 from soms.values import Value
 
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, SomsError)]

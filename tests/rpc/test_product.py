@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from grpclib.client import Channel
 
 from soms import tokens
 from soms.config import Settings
@@ -19,8 +18,8 @@ from soms.errors import (
     SomsError,
     Unauthenticated,
 )
-from soms.rpc.codec import Codec
-from soms.rpc.errors import StatusDetails, from_wire
+from soms.rpc.channel import Channel
+from soms.rpc.errors import from_wire
 from soms.rpc.gen.soms import v1
 from soms.rpc.product import ProductServicer
 from soms.rpc.server import serving
@@ -72,7 +71,7 @@ async def products(database: None, settings: Settings) -> AsyncIterator[Products
     """The service with one tea in it, called through a plain channel."""
     async with (
         serving(ProductServicer(), settings) as server,
-        Channel("127.0.0.1", server.port, codec=Codec(), status_details_codec=StatusDetails()) as channel,
+        Channel("127.0.0.1", server.port) as channel,
     ):
         client = Products(v1.ProductServiceStub(channel), settings)
         await client.call("create_product", TEA)

@@ -9,7 +9,6 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from grpclib.client import Channel
 
 from soms import tokens
 from soms.config import Settings
@@ -17,8 +16,8 @@ from soms.errors import SomsError
 from soms.models import hashing
 from soms.models.database import fetch
 from soms.rpc.access import rule_of
-from soms.rpc.codec import Codec
-from soms.rpc.errors import StatusDetails, from_wire
+from soms.rpc.channel import Channel
+from soms.rpc.errors import from_wire
 from soms.rpc.gen.soms import v1
 from soms.rpc.server import serving
 from soms.rpc.user import UserServicer
@@ -65,7 +64,7 @@ async def users(database: None, settings: Settings) -> AsyncIterator[Users]:
     """The service, called through a plain channel."""
     async with (
         serving(UserServicer(settings), settings) as server,
-        Channel("127.0.0.1", server.port, codec=Codec(), status_details_codec=StatusDetails()) as channel,
+        Channel("127.0.0.1", server.port) as channel,
     ):
         yield Users(v1.UserServiceStub(channel), settings)
 
