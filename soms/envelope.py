@@ -1,4 +1,4 @@
-"""CloudEvents on Kafka, binary mode: reads the headers, key and value of a record as one of `soms.events`. Knows no Kafka library.
+"""CloudEvents on Kafka, binary mode: writes headers, reads a record as one of `soms.events`. Knows no Kafka library.
 
 Source: CloudEvents 1.0.2, Kafka Protocol Binding, section 3.2.
 """
@@ -48,6 +48,20 @@ def told(event: type[Event] = Event) -> Iterator[type[Event]]:
 
 
 KINDS: Final = {kind.type: kind for kind in told()}
+
+
+def headers(event_id: UUID, kind: str, source: str, time: dt.datetime, traceparent: str | None = None) -> list[tuple[str, bytes]]:
+    """The headers of an event of type `kind` that came true at `time`, told by `source` (as `/soms/order`)."""
+    attributes = {
+        "ce_specversion": "1.0",
+        "ce_id": str(event_id),
+        "ce_type": kind,
+        "ce_source": source,
+        "ce_time": time.astimezone(dt.UTC).isoformat().replace("+00:00", "Z"),
+        "content-type": "application/json",
+        "traceparent": traceparent,
+    }
+    return [(name, value.encode()) for name, value in attributes.items() if value]
 
 
 def read(headers: Headers, key: bytes | None, value: bytes | None) -> Envelope:

@@ -20,6 +20,8 @@ from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import TopicPartition
 
+from soms import envelope
+
 # the broker takes 1 MiB and a little; headers and the batch's own head need some of it
 LARGEST_BYTES: Final = 1_000_000
 REQUEST_SECONDS: Final = 3
@@ -125,26 +127,12 @@ class Producer:
                 outcome.refused[row["key"]] = f"event {row['event_id']} has {len(value)} bytes"
             if row["key"] not in outcome.refused:
                 happened = moment(row)
-                headers = cloudevent(row, happened, self._source)
+                headers = envelope.headers(row["event_id"], row["type"], self._source, happened, row["traceparent"])
                 if not batch.append(timestamp=milliseconds(happened), key=key, value=value, headers=headers):
                     break
                 taken.append(row)
             rows.popleft()
         return batch, taken
-
-
-def cloudevent(row: Row, happened: dt.datetime, source: str) -> list[tuple[str, bytes]]:
-    """The headers of an event (CloudEvents 1.0.2, Kafka Protocol Binding, section 3.2)."""
-    attributes = {
-        "ce_specversion": "1.0",
-        "ce_id": str(row["event_id"]),
-        "ce_type": row["type"],
-        "ce_source": source,
-        "ce_time": happened.astimezone(dt.UTC).isoformat().replace("+00:00", "Z"),
-        "content-type": "application/json",
-        "traceparent": row["traceparent"],
-    }
-    return [(name, value.encode()) for name, value in attributes.items() if value]
 
 
 def moment(row: Row) -> dt.datetime:

@@ -7,7 +7,7 @@ from soms.models.migrations.wake import WAKE
 
 
 class Migration(migrations.Migration):
-    """After the rules."""
+    """After the inbox."""
 
-    dependencies = [("products", "0002_constraints")]
+    dependencies = [("products", "0003_inbox")]
     operations = [ops.RunSQL(WAKE)]
