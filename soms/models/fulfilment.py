@@ -38,11 +38,13 @@ STEPS = {
     ("SHIPPED", "SHIPPED"),
 }
 
-# `any` instead of a join keeps to the index, whatever a plan once made thinks of the size of a table.
+# `any` instead of a join keeps to the index, whatever a plan once made thinks of the size of a table. What has version 0 and is not
+# RELEASED is HELD; said so, the plan does not fall for the index of what is held, which is full of what was.
 ALLOCATE = """
 with allocated as (
   update reservation set state = 'ALLOCATED', version = 1 where order_id = any(array(
-    select order_id from reservation where order_id = any($1) and state = 'HELD' order by order_id for no key update)))
+    select order_id from reservation where order_id = any($1) and version = 0 and state <> 'RELEASED'
+     order by order_id for no key update)))
 select order_id, version from reservation where order_id = any($1) and state = 'RELEASED'
 """
 LOCK = "select order_id, state, version from reservation where order_id = any($1) order by order_id for no key update"
