@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 STALE_BATCH = 100
 # a stale reservation whose order could not be asked about is left alone this long, so that it does not keep others from being asked
 AGAIN_SECONDS = 30
-# Where a reservation is brought by each status of its order. The first is the crowd: it moves no stock.
+# Where a reservation is brought by each status of its order. The first two are the crowd: they move no stock.
 TARGETS: dict[Status, str] = {
     "placed": "ALLOCATED",
     "paid": "ALLOCATED",

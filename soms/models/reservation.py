@@ -62,7 +62,7 @@ class Reservation(Model):
     """Stock held for an order. Its lines are in `reservation_line` (migration 0002): Tortoise knows no key of two columns.
 
     HELD until `expires_at`, then the order service is asked; ALLOCATED once the order stands; then SHIPPED, or else RELEASED.
-    `version` is that of the order when it last moved the reservation, 0 before it did.
+    `version` tells outdated settlements from new ones: 0 while HELD, 1 once ALLOCATED, then the order's own when it last moved stock.
     """
 
     order_id = fields.UUIDField(primary_key=True)
