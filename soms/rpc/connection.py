@@ -24,7 +24,7 @@ CONNECTION_LIMIT: Final = 1000
 IDLE_SECONDS: Final = 5.0
 UNREAD_LIMIT_BYTES: Final = 4 * 1024 * 1024
 # so little is parsed at a time that a flood is seen before it has cost others much
-SLICE_BYTES: Final = 4096
+SLICE_BYTES: Final = 2048
 CONFIGURATION: Final = Configuration(
     http2_connection_window_size=1024 * 1024,
     http2_stream_window_size=256 * 1024,
