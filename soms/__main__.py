@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from soms.cli.events import events
+from soms.cli.outbox import outbox
 from soms.errors import SomsError
 
 
@@ -218,6 +220,9 @@ def place(
     if report.accepted < len(orders):
         raise SystemExit(1)
 
+
+main.add_command(outbox)
+main.add_command(events)
 
 if __name__ == "__main__":
     main()
