@@ -19,6 +19,7 @@ from grpclib.protocol import Stream as Frames
 from h2.errors import ErrorCodes
 
 from soms.errors import SomsError, Unavailable
+from soms.pulse import Pulse
 from soms.rpc.admission import Method, NotGrpc, called
 from soms.rpc.codec import Codec
 from soms.rpc.connection import CONFIGURATION, Protocol
@@ -99,20 +100,11 @@ class Server(grpclib.server.Server, ABC):
         await self.start(host, port)
         listener: Any = self._server
         self.port = listener.sockets[0].getsockname()[1]
-        sweeping = asyncio.create_task(self._sweep())
-        try:
-            yield
-        finally:
-            await self.drain(0)
-            sweeping.cancel()
-
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_SECONDS)
+        async with Pulse("looking after connections", self.run_once, SWEEP_SECONDS).running():
             try:
-                await self.run_once()
-            except Exception:
-                logger.exception("connections could not be looked after")
+                yield
+            finally:
+                await self.drain(0)
 
     async def abandoned(self, timeout_seconds: float) -> None:
         """Wait until every client that is connected has left, or the time is up."""
