@@ -49,7 +49,12 @@ def _password(text: str) -> str:
 
 
 # printable ASCII without `/`, no space at either end
-Sku = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[!-.0-~]([ -.0-~]*[!-.0-~])?$"), AfterValidator(_sku)]
+Sku = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=64, pattern=r"^[!-.0-~]([ -.0-~]*[!-.0-~])?$"),
+    Field(json_schema_extra={"not": {"enum": [".", ".."]}}),
+    AfterValidator(_sku),
+]
 Quantity = Annotated[int, Field(strict=True, ge=1, le=MAXIMUM_QUANTITY)]
 Price = Annotated[int, Field(strict=True, ge=0, le=MAXIMUM_PRICE)]
 StockCount = Annotated[int, Field(strict=True, ge=0, le=MAXIMUM_STOCK)]
@@ -57,7 +62,12 @@ Currency = Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")]
 Country = Annotated[str, StringConstraints(pattern="^[A-Z]{2}$")]
 Email = Annotated[str, Field(max_length=254, json_schema_extra={"format": "email"}), AfterValidator(_canonical_email)]
 Phone = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$")]
-Password = Annotated[str, Field(json_schema_extra={"minLength": 10, "maxLength": 256}), AfterValidator(_password)]
+# schemas count characters, of which three may have ten bytes
+Password = Annotated[
+    str,
+    Field(json_schema_extra={"minLength": 3, "maxLength": 256}, description="10 to 256 bytes of UTF-8."),
+    AfterValidator(_password),
+]
 IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[!-~]+$")]
 TimeZone = Annotated[str, AfterValidator(_zone)]
 Locale = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=35)]
