@@ -160,6 +160,8 @@ def outages() -> Iterator[None]:
     try:
         yield
     except OUTAGES as cause:
+        if isinstance(cause, ValueError):  # asyncpg's word for a wrong parameter is an InterfaceError, too
+            raise
         raise Unavailable("the database is away", retry_after=1) from cause
 
 

@@ -27,7 +27,7 @@ PAGE = (
     + """
  where ($1::uuid is null or user_id = $1) and ($2::text is null or status = $2)
    and ($3::timestamptz is null or created_at >= $3) and ($4::timestamptz is null or created_at < $4)
-   and ($5::timestamptz is null or (created_at, id) < ($5, $6::uuid))
+   and (created_at, id) < (coalesce($5, 'infinity'::timestamptz), coalesce($6, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid))
  order by created_at desc, orders.id desc limit $7
 """
 )
