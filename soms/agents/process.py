@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import orjson
@@ -60,17 +60,19 @@ async def _process(service: str, working: Working, settings: Settings) -> None:
 
 
 @contextlib.asynccontextmanager
-async def listening(host: str, vitals: Vitals) -> AsyncIterator[int]:
-    """Answer `/healthz`, `/readyz` and `/metrics` on a free port of `host`, which is given."""
+async def listening(host: str, vitals: Vitals, wish: int = 0, routes: Iterable[web.RouteDef] = ()) -> AsyncIterator[int]:
+    """Answer `/healthz`, `/readyz`, `/metrics` and `routes` on port `wish` of `host`, or on a free one if that is taken; gives the port."""
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=vitals.registry)
     app = web.Application()
-    app.add_routes([web.get(path, answer) for path, answer in _answers(vitals).items()])
-    runner = web.AppRunner(app, access_log=None)
+    app.add_routes([*routes, *(web.get(path, answer) for path, answer in _answers(vitals).items())])
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, 0, shutdown_timeout=1)
-        await site.start()
+        try:
+            await web.TCPSite(runner, host, wish).start()
+        except OSError:
+            await web.TCPSite(runner, host, 0).start()
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()

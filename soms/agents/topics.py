@@ -121,7 +121,7 @@ async def _insist(settings: Settings, attempt: Callable[[AIOKafkaAdminClient], A
         async with asyncio.timeout(seconds):
             while True:
                 try:
-                    async with _admin(settings.kafka) as admin:
+                    async with administration(settings.kafka) as admin:
                         return await attempt(admin)
                 except (KafkaError, OSError, Unavailable) as error:
                     refusal = str(error)
@@ -131,7 +131,8 @@ async def _insist(settings: Settings, attempt: Callable[[AIOKafkaAdminClient], A
 
 
 @contextlib.asynccontextmanager
-async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+async def administration(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A client that may ask and change what a cluster is, not what its topics hold; raises KafkaError where there is none."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id="soms-topics", request_timeout_ms=REQUEST_SECONDS * 1000)
     try:
         await admin.start()

@@ -35,7 +35,7 @@ async def broker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kafk
 @pytest.fixture
 async def admin(broker: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
     """An admin client of a broker without topics."""
-    async with topics._admin(broker.address) as client:
+    async with topics.administration(broker.address) as client:
         if there := await client.list_topics():
             await client.delete_topics(there)
         for _ in range(200):

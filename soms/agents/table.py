@@ -1,0 +1,88 @@
+"""A Faust table whose values say up to which source offset they count, so that whatever is read twice counts once.
+
+In memory, for windows: few live keys, each with the partition in it (`metric|partition`), so that one worker at a time writes it.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, MutableMapping
+from typing import Any, cast
+
+import faust
+from faust.types import EventT
+from faust.types.tuples import FutureMessage
+
+from soms.agents.strict import FAUST, StrictConsumer
+
+OFFSET = "o"
+Value = dict[str, Any]
+
+
+class FencedTable(faust.Table[Any, Value]):
+    """Values are `{"o": source offset, ...}`; of two in the changelog the one with the higher offset holds, whenever it was written.
+
+    Stock lets a worker that was frozen past its session turn a window back, and replays its own writes at every rebalance.
+    """
+
+    logger = FAUST
+
+    def fold(self, window: Any, metric: str, update: Callable[[Value], Value]) -> bool:
+        """Apply the event under way to `metric` in its window once; False for one that counts already.
+
+        `update` gets the value so far, at first an empty one, and gives the next. It must not await.
+        """
+        event = faust.current_event()
+        if event is None:
+            raise LookupError("no event is under way in this task")
+        message, key = event.message, f"{metric}|{event.message.partition}"
+        before = window[key].current() or {}
+        if before and message.offset <= before[OFFSET]:
+            return False
+        window[key] = {**update(before), OFFSET: message.offset}
+        return True
+
+    def sweep(self, older_than: float) -> None:
+        """Forget windows that ended before `older_than` (seconds since 1970). The changelog forgets by its own retention."""
+        values, partitions = self._memory
+        for key in [key for key in values if key[1][1] < older_than]:
+            del values[key]
+            partitions.pop(key, None)
+
+    @property
+    def _memory(self) -> tuple[MutableMapping[Any, Value], MutableMapping[Any, int | None]]:
+        """Values and partitions by key, past what notes every change in the changelog."""
+        return self.data.data, self.data._key_partition  # type: ignore[attr-defined] # noqa: SLF001 - there is no other way
+
+    def apply_changelog_batch(self, batch: Iterable[EventT[Any]]) -> None:
+        """Take over what the changelog tells, never back to a lower offset."""
+        values, best = self._memory[0], dict[Any, Value]()
+        kept = []
+        for event in batch:
+            key, value = self._to_key(event.key), event.value
+            if isinstance(value, dict) and OFFSET in value:
+                before = best.get(key) or values.get(key)
+                if before and before[OFFSET] > value[OFFSET]:
+                    continue
+                best[key] = value
+            kept.append(event)
+        super().apply_changelog_batch(kept)
+
+    def send_changelog(self, partition: int | None, key: Any, value: Any, *args: Any, **kwargs: Any) -> FutureMessage:
+        """Write to the changelog. Offsets are committed after it, and the key goes when its partition goes."""
+        self._memory[1][key] = partition
+        sending = super().send_changelog(partition, key, value, *args, **kwargs)
+        unsent = cast("StrictConsumer", self.app.consumer).unsent
+        unsent.add(sending)
+        sending.add_done_callback(unsent.discard)
+        return sending
+
+    def _on_changelog_sent(self, fut: FutureMessage) -> None:
+        if error := fut.exception():  # the table and its changelog part company: stop, and read the changelog again
+            self._crashing = asyncio.ensure_future(self.app.crash(error))
+            return
+        sent = fut.result()
+        read = self.app.tables.recovery.active_offsets  # type: ignore[attr-defined]
+        if read.get(sent.topic_partition) is not None:
+            read[sent.topic_partition] = max(read[sent.topic_partition], sent.offset)
+
+    def _maybe_set_key_ttl(self, key: Any, partition: int) -> None:
+        """Nothing: stock keeps an entry for each update, and none of what it recovers. `sweep` does it."""

@@ -1,0 +1,182 @@
+"""Runs a consumer as a process of SOMS: one worker of its group, in a slot, registered, watched, and left without losing an event.
+
+A consumer says which topics it handles, and how; an async context manager opens what its handlers need:
+
+    @contextlib.asynccontextmanager
+    async def inventory(worker: Worker) -> AsyncIterator[None]:
+        async with connected(worker.settings, "products"):
+            worker.consume("soms.orders", settle, probe=there)
+            yield  # until the worker leaves
+
+    if __name__ == "__main__":
+        run("inventory", inventory)
+"""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Final
+
+import uvloop
+from aiohttp import web
+
+from soms import config
+from soms import logging as soms_logging
+from soms.agents import topics
+from soms.agents.app import create_app
+from soms.agents.deadletter import DeadLetters
+from soms.agents.figures import FIGURES
+from soms.agents.guard import Guard, Handler, Patience, Probe
+from soms.agents.lanes import Lanes
+from soms.agents.process import Vitals, listening
+from soms.agents.slot import Slot, taken
+from soms.agents.watch import LIMIT_SECONDS, Watch
+from soms.config import Settings
+from soms.discovery import Registration, registered
+from soms.errors import FailedPrecondition, SomsError, Unavailable
+from soms.pulse import Pulse
+
+PRESENCE_SECONDS: Final = 1.0
+# a rebalance is over sooner and nobody need know of it
+ABSENT_SECONDS: Final = 5.0
+PATIENCE: Final = Patience()
+BUFFERED: Final = 10_000
+logger = logging.getLogger(__name__)
+
+
+class Worker:
+    """One process of a consumer group, before it starts: give it handlers, tables (`app.Table`) and `routes` for its HTTP port."""
+
+    def __init__(self, settings: Settings, service: str, slot: Slot, replicas: int = 1) -> None:
+        """Belong to group `service`."""
+        self.settings, self.slot = settings, slot
+        self.app = create_app(settings, service, slot, replicas)
+        self.routes: list[web.RouteDef] = []
+        self._letters = DeadLetters(self.app, service)
+        self._guards: dict[str, Guard] = {}
+
+    def consume(self, topic: str, handler: Handler, *, probe: Probe | None = None, patience: Patience = PATIENCE) -> None:
+        """Have `handler` handle the events of `topic`: in order within a partition, again after a crash, so it must do no harm twice.
+
+        `probe` tells whether what the handler needs is there; see `guard` for what becomes of failures.
+        """
+        if topic in self._guards:
+            raise FailedPrecondition(f"{topic} has a handler already")
+        guard = self._guards[topic] = Guard(self.app.strict, self._letters, handler, probe, patience)
+        lanes = Lanes(guard.bring_to_end, self.app.crash)
+
+        async def agent(stream: Any) -> None:
+            async for event in stream.noack().events():
+                self.app.strict.take(event.message)
+                await lanes.put(event)
+
+        self.app.agent(self.app.source(topic), name=topic)(agent)
+
+    @property
+    def topics(self) -> list[str]:
+        """What it consumes."""
+        return list(self._guards)
+
+    def attempts(self) -> int:
+        """How many attempts have ended so far."""
+        return sum(guard.attempts for guard in self._guards.values())
+
+    def states(self) -> Mapping[str, bool]:
+        """Whether events flow."""
+        return {"stream": self.app.ready}
+
+
+Build = Callable[[Worker], contextlib.AbstractAsyncContextManager[None]]
+
+
+def run(service: str, build: Build, *, limit_seconds: float = LIMIT_SECONDS) -> None:
+    """Be a worker of `service` (as `inventory`) until SIGTERM or SIGINT. Ends with code 1 where it cannot start or does not get on."""
+    parser = argparse.ArgumentParser(description=f"A worker of {service}.")
+    parser.add_argument("--slot", type=int, help="which of its slots on this machine; the first free one if not given")
+    slot = parser.parse_args().slot
+    settings = config.settings()
+    soms_logging.setup(service, settings.log_level)
+    try:
+        with contextlib.suppress(asyncio.CancelledError):  # told to stop before it was ready
+            uvloop.run(_process(settings, service, build, slot, limit_seconds))
+    except SomsError as error:
+        logger.critical("cannot work: %s", error.message)
+        raise SystemExit(1) from error
+
+
+async def _process(settings: Settings, service: str, build: Build, number: int | None, limit_seconds: float) -> None:
+    stopping, starting = asyncio.Event(), asyncio.current_task()
+
+    def stop() -> None:
+        stopping.set()
+        if starting:
+            starting.cancel()
+
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(sign, stop)
+    async with contextlib.AsyncExitStack() as stack:
+        slot = stack.enter_context(taken(settings, service, number))
+        replicas = await topics.wait_for(settings, [topics.dead_letters(service)])
+        worker = Worker(settings, service, slot, replicas)
+        await stack.enter_async_context(build(worker))
+        await topics.wait_for(settings, worker.topics)
+        registration = await stack.enter_async_context(_present(worker, service))
+        watch = Watch(settings.kafka or "", worker.app, worker.attempts, limit_seconds)
+        await stack.enter_async_context(watch.running())
+        await stack.enter_async_context(_flowing(worker, registration))
+        starting = None
+        logger.info("working", extra={"slot": slot.number, "address": f"{settings.host}:{slot.port}"})
+        await _until(worker, stopping)
+
+
+@contextlib.asynccontextmanager
+async def _present(worker: Worker, service: str) -> AsyncIterator[Registration]:
+    """On the HTTP port of the slot and in the registry, UP while events flow."""
+    settings, slot = worker.settings, worker.slot
+    async with contextlib.AsyncExitStack() as stack:
+        vitals = Vitals(worker.states, FIGURES)
+        slot.remember(await stack.enter_async_context(listening(settings.host, vitals, slot.port, worker.routes)))
+        name = f"{service.upper()}-SERVICE"
+        registration = await stack.enter_async_context(
+            registered(settings, name, slot.port, grpc=False, metadata={"slot": str(slot.number)})
+        )
+        told, absent = False, 0.0
+
+        async def tell() -> None:
+            nonlocal told, absent
+            absent = 0.0 if worker.app.ready else absent + PRESENCE_SECONDS
+            if told != (present := worker.app.ready or (told and absent < ABSENT_SECONDS)):
+                told = present
+                await (registration.up() if told else registration.out_of_service())
+
+        await stack.enter_async_context(Pulse("telling whether events flow", tell, PRESENCE_SECONDS).running())
+        yield registration
+
+
+@contextlib.asynccontextmanager
+async def _flowing(worker: Worker, registration: Registration) -> AsyncIterator[None]:
+    """Handle events; at the end say so, finish or abandon those under way, and commit."""
+    worker.app.finalize()
+    try:
+        await worker.app.start()
+        worker.app.producer.buffer.max_messages = BUFFERED
+        yield
+    finally:
+        leaving = asyncio.ensure_future(registration.out_of_service())
+        try:
+            await worker.app.stop()
+        finally:
+            leaving.cancel()
+
+
+async def _until(worker: Worker, stopping: asyncio.Event) -> None:
+    """Wait for a reason to leave; raises Unavailable if it is a crash."""
+    waiting = [asyncio.ensure_future(stopping.wait()), asyncio.ensure_future(worker.app.wait_until_stopped())]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for one in waiting:
+        one.cancel()
+    if worker.app.crashed:
+        raise Unavailable(f"the worker crashed: {worker.app.crash_reason!r}")
