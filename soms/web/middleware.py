@@ -6,7 +6,7 @@ import time
 from typing import Final
 from uuid import uuid4
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.typedefs import Handler
 
 from soms.errors import InvalidArgument, NotFound, SomsError
@@ -62,6 +62,9 @@ def _check_head(request: web.Request) -> None:
         raise SomsError(f"the headers may have {HEAD_LIMIT_BYTES} bytes", reason="headers_too_large")
     if len(request.headers.getall("Host", [])) > 1:
         raise InvalidArgument("Host: once only", reason="invalid_parameter")
+    coding = request.headers.get("Transfer-Encoding")
+    if coding and (coding.lower() != "chunked" or request.version < HttpVersion11):  # RFC 9112 §6.1
+        raise InvalidArgument("Transfer-Encoding: chunked alone, and in HTTP/1.1", reason="invalid_parameter")
 
 
 def _refused(request: web.Request, refusal: web.HTTPException, request_id: str) -> web.Response:
