@@ -187,8 +187,8 @@ def test_line_breaks_cannot_forge_lines(out: io.StringIO) -> None:
 def test_noisy_library_is_cut_short(out: io.StringIO) -> None:
     """Of a library's endless warning five are kept, of its chatter none; our own lines are never dropped."""
     for n in range(100):
-        logging.getLogger("aiokafka.conn").warning("cannot connect to %s", n)
-        logging.getLogger("aiokafka.conn").info("chatter")
+        logging.getLogger("library.conn").warning("cannot connect to %s", n)
+        logging.getLogger("library.conn").info("chatter")
         LOG.warning("ours")
 
     messages = [line["message"] for line in lines(out)]

