@@ -39,7 +39,8 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Awaitable[list[floa
 
         async def sleep(seconds: float) -> None:
             if asyncio.current_task() in others:
-                return await real(seconds)
+                await real(seconds)
+                return
             taken.append(seconds)
             if len(taken) == len(lifetimes):
                 over.set()
