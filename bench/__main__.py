@@ -37,7 +37,8 @@ async def first_order(stack: Stack) -> float:
         _, session = await client.ask("POST", "/auth/login", {"email": "admin@soms.localhost", "password": password.strip()})
         client.token = session["access_token"]
         _, goods = await client.ask("GET", "/products?in_stock=true&limit=1")
-        status, answer = await client.ask("POST", "/orders", {"lines": [{"sku": goods["items"][0]["sku"], "quantity": 1}]}, uuid.uuid4().hex)
+        line = {"sku": goods["items"][0]["sku"], "quantity": 1}
+        status, answer = await client.ask("POST", "/orders", {"lines": [line]}, uuid.uuid4().hex)
     if status != 201:
         raise SystemExit(f"the first order was refused: {answer}")
     return stack.ready_seconds + time.perf_counter() - start
