@@ -4,11 +4,14 @@ import asyncio
 import contextlib
 import json
 import os
+import random
+import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord, TopicPartition
@@ -18,10 +21,12 @@ from soms.config import Settings
 from soms.local import ports
 from soms.local.child import Child
 from soms.local.kafka import Kafka
+from soms.local.postgres import Postgres
 from soms.models.database import fetch, transaction
 
 WRITE = "insert into outbox (type, topic, key, payload) values ('soms.order.paid.v1', 'soms.orders', $1, $2) returning event_id"
-WAITING = "select count(*) as waiting from outbox where published_at is null"
+NONE_WAITS = "select 1 where not exists (select 1 from outbox where published_at is null)"
+KEYS = 8
 NOWHERE = f"http://127.0.0.1:{ports.choose(1)[0]}/eureka"
 
 
@@ -80,6 +85,11 @@ class Told:
                 seen.append(version)
         return found
 
+    async def all_of(self, writer: "Writer") -> bool:
+        """Whether each committed event is in the topic, no other is, and the first arrivals of each key are in its order."""
+        versions = {key: versions for key, versions in writer.versions.items() if versions}
+        return set(await self.ids()) == set(writer.ids) and await self.versions() == versions
+
 
 class Writer:
     """Writes events to the outbox of orders, and knows which of them were committed."""
@@ -100,11 +110,25 @@ class Writer:
             self.ids.append(str(event_id))
             self.versions[key].append(version)
 
+    async def load(self, number: int, seed: int = 1) -> None:
+        """So many events of each of `KEYS` keys, all keys at once, with 3 of 10 transactions rolled back."""
+
+        async def one(key: str, chance: random.Random) -> None:
+            for _ in range(number):
+                await self.write(key, take_back=chance.random() < 0.3)
+                await asyncio.sleep(chance.random() / 50)
+
+        await asyncio.gather(*(one(f"{seed}-{n}", random.Random(seed * 100 + n)) for n in range(KEYS)))
+
+    async def sees(self, statement: str, seconds: float = 20) -> None:
+        """Wait until a statement gives rows."""
+        async with asyncio.timeout(seconds):
+            while not await fetch("orders", statement):  # noqa: ASYNC110 - what is waited for happens in another process
+                await asyncio.sleep(0.02)
+
     async def drained(self, seconds: float = 20) -> None:
         """Wait until no event waits any more."""
-        async with asyncio.timeout(seconds):
-            while (await fetch("orders", WAITING))[0]["waiting"]:  # noqa: ASYNC110 - the relay is another process
-                await asyncio.sleep(0.02)
+        await self.sees(NONE_WAITS, seconds)
 
 
 @pytest.fixture(scope="session")
@@ -116,10 +140,40 @@ async def broker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kafk
         yield kafka
 
 
+@pytest.fixture
+def frozen(broker: Kafka) -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """A block in which the broker hangs; what is sent to it meanwhile arrives afterwards."""
+
+    @contextlib.contextmanager
+    def hanging() -> Iterator[None]:
+        pid = broker.child.process.pid if broker.child else 0
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    return hanging
+
+
 @pytest.fixture(scope="session")
 def stack(settings: Settings, broker: Kafka) -> Settings:
     """Settings of a stack with database and broker; the registry is away."""
     return settings.model_copy(update={"kafka": broker.address, "eureka": NOWHERE})
+
+
+@pytest.fixture
+async def ask(server: Postgres) -> Callable[[str], Awaitable[Any]]:
+    """The first value of what a statement gives the owner of the database."""
+
+    async def first(statement: str) -> Any:
+        connection = await asyncpg.connect(server.dsn)
+        try:
+            return await connection.fetchval(statement)
+        finally:
+            await connection.close()
+
+    return first
 
 
 @pytest.fixture
@@ -137,11 +191,11 @@ def writer(database: None) -> Writer:
 
 
 @pytest.fixture
-async def start(stack: Settings, tmp_path: Path) -> AsyncIterator[Callable[[str], Any]]:
-    """Starts a process as the Procfile does, by its name; all end with the test."""
+async def start(stack: Settings, tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
+    """Starts a process by its name as the Procfile does, or with a program of its own; all end with the test."""
     children: list[Child] = []
 
-    async def started(name: str) -> Child:
+    async def started(name: str, program: str | None = None) -> Child:
         environment = os.environ | {
             "SOMS_HOME": str(stack.home),
             "SOMS_POSTGRES": str(stack.postgres),
@@ -149,7 +203,8 @@ async def start(stack: Settings, tmp_path: Path) -> AsyncIterator[Callable[[str]
             "SOMS_EUREKA": NOWHERE,
         }
         with (tmp_path / f"{name}.log").open("ab") as log:
-            children.append(await Child.spawn((sys.executable, "-m", f"soms.agents.{name}"), environment, log))
+            how = ("-c", program) if program else ("-m", f"soms.agents.{name}")
+            children.append(await Child.spawn((sys.executable, *how), environment, log))
         return children[-1]
 
     yield started
