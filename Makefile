@@ -31,7 +31,7 @@ protos: $(READY) ## generate the RPC stubs anew from protos/
 
 lock: $(READY) ## pin the newest allowed versions of all dependencies
 	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --extra dev --universal --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --no-header --output-file requirements.lock
+		--generate-hashes --no-header --output-file requirements.lock
 
 clean: ## remove the environment, caches and the state of stacks below this folder (var/)
 	rm -rf .venv var dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
