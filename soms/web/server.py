@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.web_protocol import _ErrInfo
 
 from soms.errors import FailedPrecondition, InvalidArgument, SomsError
 from soms.web import problems
@@ -34,6 +35,14 @@ class Connection(web.RequestHandler):
     """aiohttp's side of a connection, which tells in our words what its parser refused, and logs none of it."""
 
     __slots__ = ()
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what came; whoever waits for a body that is broken from here on is told at once, not when its time is over."""
+        super().data_received(data)
+        if self._messages and isinstance(self._messages[-1][0], _ErrInfo) and self._current_request is not None:
+            body = self._current_request.content
+            if not body.is_eof():
+                body.set_exception(web.RequestPayloadError())
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None

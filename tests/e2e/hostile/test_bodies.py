@@ -136,6 +136,16 @@ async def test_ten_megabytes(wire: Any) -> None:
     assert {reply[:2] for reply in (told, endless, crumbs, invited)} == {(413, "too_large")}
 
 
+@pytest.mark.parametrize("rest", [b"zz\r\n", b"-1\r\n", b"F" * 40, b"1\r\n{}", b"2\r\n{}\r\n0\r\n" + b"X-Odd: 1\r\n" * 1000])
+async def test_framing_that_breaks_off(wire: Any, rest: bytes) -> None:
+    """A body whose framing breaks while it is waited for is refused then, not when its time is over; trailers have an end."""
+    started = asyncio.get_running_loop().time()
+    reply = await wire.post("/orders", b"", "Transfer-Encoding: chunked", then=[0.1, rest])
+
+    assert reply[:2] in {(400, "malformed_body"), (400, "invalid_parameter")}
+    assert asyncio.get_running_loop().time() - started < 5
+
+
 async def test_slow_bodies(wire: Any) -> None:
     """A body has ten seconds to arrive, whether it drips, stops or never begins."""
     drip = wire.post("/orders", b"{", "Content-Length: 100", then=[0.5, b" "] * 40)
