@@ -1,12 +1,13 @@
-"""The mailbox's process: SMTP in, files in a folder, HTTP out; loopback only.
+"""The mailbox's process: SMTP and a provider's text messages in, files in a folder, HTTP out; loopback only.
 
 Run as `python -m soms.local.mailbox_server FOLDER SMTP_PORT HTTP_PORT`.
 """
 
 import asyncio
-import html
+import base64
 import sys
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,11 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from soms.local import mail
+from soms.local import mail, mailbox_pages, sms
 
 ADDRESS = "127.0.0.1"
 LARGEST_MAIL_BYTES = 10 << 20
-STYLE = "body{font:16px sans-serif;max-width:60em;margin:2em auto}pre{white-space:pre-wrap;background:#f4f4f4;padding:1em}small{color:#555}"
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+LONGEST_TEXT = 1600
 
 
 class Inbox:
@@ -37,6 +37,63 @@ class Inbox:
         return "250 OK"
 
 
+class Pages:
+    """What is answered over HTTP."""
+
+    def __init__(self, folder: Path) -> None:
+        """Show and keep what is in `folder`."""
+        self._folder = folder
+
+    def routes(self) -> list[web.RouteDef]:
+        """Pages for people, lists for machines, and the provider of text messages."""
+        return [
+            web.get("/", self.index),
+            web.get("/mails/{id}", self.mail),
+            web.get("/mails/{id}/html", self.content),
+            web.get("/messages", self.messages),
+            web.get("/sms", self.texts),
+            web.post("/2010-04-01/Accounts/{account}/Messages.json", self.send),
+        ]
+
+    async def index(self, _: web.Request) -> web.Response:
+        """The list for people."""
+        return _page(mailbox_pages.index(mail.newest(self._folder), sms.newest(self._folder)), mailbox_pages.POLICY)
+
+    async def mail(self, request: web.Request) -> web.Response:
+        """A mail for people."""
+        return _page(mailbox_pages.mail(self._found(request), request.query.get("part", "")), mailbox_pages.POLICY)
+
+    async def content(self, request: web.Request) -> web.Response:
+        """The HTML of a mail as it came, in a sandbox."""
+        return _page(self._found(request)["html"] or "", mailbox_pages.MAIL_POLICY)
+
+    async def messages(self, _: web.Request) -> web.Response:
+        """The mails for machines."""
+        return web.json_response(mail.newest(self._folder))
+
+    async def texts(self, _: web.Request) -> web.Response:
+        """The text messages for machines."""
+        return web.json_response(sms.newest(self._folder))
+
+    async def send(self, request: web.Request) -> web.Response:
+        """Take a text message as Twilio does (its Messages resource); with an Idempotency-Key each once."""
+        account, form = request.match_info["account"], await request.post()
+        if not _signed_in(request, account):
+            return _refused(HTTPStatus.UNAUTHORIZED, 20003, "Authenticate")
+        to, sender, body = (str(form.get(name, "")) for name in ("To", "From", "Body"))
+        if not to or not sender or not 0 < len(body) <= LONGEST_TEXT:
+            return _refused(HTTPStatus.BAD_REQUEST, 21604, "To, From and Body are required, Body with at most 1600 characters")
+        message = sms.keep(self._folder, account, request.headers.get("Idempotency-Key", ""), to=to, sender=sender, body=body)
+        return web.json_response(message, status=HTTPStatus.CREATED)
+
+    def _found(self, request: web.Request) -> dict[str, Any]:
+        """The mail of the path; its id is a name in our folder, or none."""
+        one = next((one for one in mail.newest(self._folder) if one["id"] == request.match_info["id"]), None)
+        if one is None:
+            raise web.HTTPNotFound
+        return one
+
+
 def application(folder: Path, smtp_port: int) -> web.Application:
     """Mail server and pages in one."""
 
@@ -49,18 +106,9 @@ def application(folder: Path, smtp_port: int) -> web.Application:
         async with server:
             yield
 
-    async def page(_request: web.Request) -> web.Response:
-        return web.Response(text=as_page(mail.newest(folder)), content_type="text/html", headers={"Content-Security-Policy": POLICY})
-
-    async def messages(_request: web.Request) -> web.Response:
-        return web.json_response(mail.newest(folder))
-
-    async def texts(_request: web.Request) -> web.Response:
-        return web.json_response([])
-
     app = web.Application(middlewares=[from_this_machine])
     app.cleanup_ctx.append(smtp)
-    app.add_routes([web.get("/", page), web.get("/messages", messages), web.get("/sms", texts)])
+    app.add_routes(Pages(folder).routes())
     return app
 
 
@@ -72,19 +120,22 @@ async def from_this_machine(request: web.Request, handler: Handler) -> web.Strea
     return await handler(request)
 
 
-def as_page(mails: list[dict[str, Any]]) -> str:
-    """The list for people; whatever came in a mail is text, never markup."""
-    items = "".join(
-        f"<h2>{_safe(m['subject'] or '(no subject)')}</h2><small>{_safe(m['from'])} to {_safe(m['to'])}, {_safe(m['date'])}</small>"
-        f"<pre>{_safe(m['text'] or m['html'] or '')}</pre>"
-        for m in mails
-    )
-    head = f'<meta charset="utf-8"><title>Mailbox</title><style>{STYLE}</style>'
-    return f'<!doctype html><html lang="en">{head}<h1>Mailbox</h1>{items or "<p>No mail yet.</p>"}</html>'
+def _page(text: str, policy: str) -> web.Response:
+    return web.Response(text=text, content_type="text/html", headers={"Content-Security-Policy": policy})
 
 
-def _safe(text: str) -> str:
-    return html.escape(text)
+def _signed_in(request: web.Request, account: str) -> bool:
+    """Whether the caller names the account and some password: here, any will do."""
+    scheme, _, login = request.headers.get("Authorization", "").partition(" ")
+    try:
+        user, _, password = base64.b64decode(login, validate=True).decode().partition(":")
+    except ValueError:
+        return False
+    return scheme.lower() == "basic" and user == account and bool(password)
+
+
+def _refused(status: HTTPStatus, code: int, message: str) -> web.Response:
+    return web.json_response({"code": code, "message": message, "status": status}, status=status)
 
 
 def main() -> None:

@@ -57,7 +57,6 @@ async def test_a_mail_is_kept_and_shown(mailbox: Mailbox, get: Callable) -> None
     assert (shown["text"].strip(), shown["html"].strip()) == (f"Thank you, Zoë {EVIL}", "<p>Thank you</p>")
     assert shown["headers"]["Return-Path"] == "<shop@example.com>"
     assert (mailbox.folder / f"{shown['id']}.eml").exists()
-    assert await (await get("/sms"))[1].json() == []
 
 
 async def test_a_mail_is_text_on_the_page(mailbox: Mailbox, get: Callable) -> None:
@@ -68,6 +67,46 @@ async def test_a_mail_is_text_on_the_page(mailbox: Mailbox, get: Callable) -> No
     assert "<script" not in text
     assert "&lt;script&gt;" in text
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
+async def test_a_mail_by_itself(mailbox: Mailbox, get: Callable) -> None:
+    """Its HTML in a sandbox that runs nothing and loads nothing, its text and its headers escaped; what is no mail is not found."""
+    message = EmailMessage()
+    message["Subject"], message["To"] = "Both", "a@example.com"
+    message.set_content(f"plain {EVIL}")
+    message.add_alternative(f"<b>rich</b>{EVIL}", subtype="html")
+    await asyncio.to_thread(send, mailbox, message.as_bytes(), "a@example.com")
+    path = f"/mails/{(await (await get('/messages'))[1].json())[0]['id']}"
+    _, framed, html = await get(f"{path}/html")
+    pages = {part: (await get(f"{path}?part={part}"))[2] for part in ("html", "text", "headers", "other")}
+
+    assert html.strip() == f"<b>rich</b>{EVIL}"
+    assert framed.headers["Content-Security-Policy"].startswith("sandbox; default-src 'none'")
+    assert f'<iframe sandbox src="{path}/html"' in pages["html"] == pages["other"]
+    assert "plain &lt;script&gt;" in pages["text"]
+    assert "Return-Path: &lt;shop@example.com&gt;" in pages["headers"]
+    assert all("<script" not in page for page in pages.values())
+    assert [(await get(wrong))[0] for wrong in ("/mails/nothing", "/mails/..%2f..%2fetc")] == [HTTPStatus.NOT_FOUND] * 2
+
+
+async def test_a_text_message_is_kept_once_per_key(mailbox: Mailbox, get: Callable) -> None:
+    """In the shape of Twilio's call; the same key again gives the same message and keeps no other."""
+    url = f"{mailbox.address}/2010-04-01/Accounts/AC1/Messages.json"
+    sent = {"To": "+447700900123", "From": "SOMS", "Body": f"on its way {EVIL}"}
+    async with aiohttp.ClientSession(headers={"Authorization": aiohttp.encode_basic_auth("AC1", "secret")}) as session:
+        sids = []
+        for key in ("a", "a", "b", None, None):
+            async with session.post(url, data=sent, headers={"Idempotency-Key": key} if key else {}) as answer:
+                assert answer.status == HTTPStatus.CREATED
+                sids.append((await answer.json())["sid"])
+        async with session.post(url, data=sent | {"Body": ""}) as empty, session.post(url.replace("AC1", "AC2"), data=sent) as other:
+            assert [(one.status, (await one.json())["code"]) for one in (empty, other)] == [(400, 21604), (401, 20003)]
+    kept = await (await get("/sms"))[1].json()
+
+    assert sids[0] == sids[1]
+    assert [one["sid"] for one in kept] == [*reversed(sids[1:])]
+    assert (kept[0]["to"], kept[0]["from"], kept[0]["body"]) == tuple(sent.values())
+    assert "on its way &lt;script&gt;" in (await get("/"))[2]
 
 
 async def test_other_host_names_are_refused(get: Callable) -> None:
