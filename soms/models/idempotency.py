@@ -73,6 +73,11 @@ def mismatch() -> InvalidArgument:
     return InvalidArgument("this idempotency key was used for another request", reason="idempotency_mismatch")
 
 
+def in_flight() -> Aborted:
+    """What a key answers while its first request is under way."""
+    return Aborted("a request with this idempotency key is under way", reason="in_flight", retry_after=1)
+
+
 def replay(row: Any, expected: bytes) -> Answer:
     """The stored answer of an idempotency row; a stored refusal is raised again, marked as replayed.
 
@@ -101,7 +106,10 @@ async def once(schema: str, user_id: UUID, key: str, expected: bytes, change: Ca
         if rows := await fetch(schema, LOOK_UP, user_id, key):
             return replay(rows[0], expected)
         refused, document = await _attempt(schema, change)
-        await fetch(schema, STORE, user_id, key, expected, orjson.dumps(document).decode())
+        try:
+            await fetch(schema, STORE, user_id, key, expected, orjson.dumps(document).decode())
+        except asyncpg.UniqueViolationError as cause:  # a placement, which queues elsewhere, was faster
+            raise in_flight() from cause
     if refused:
         raise refused
     return Answer(document, replayed=False)
@@ -121,7 +129,7 @@ async def _claim(schema: str, user_id: UUID, key: str) -> None:
     except Unavailable as cause:
         if not isinstance(cause.__cause__, asyncpg.LockNotAvailableError):
             raise
-        raise Aborted("a request with this idempotency key is under way", reason="in_flight", retry_after=1) from cause
+        raise in_flight() from cause
 
 
 async def take(schema: str, user_id: UUID, key: str, expected: bytes) -> None:

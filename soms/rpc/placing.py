@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from soms.errors import Aborted, FailedPrecondition, InvalidArgument, SomsError
 from soms.models import placement as orders
-from soms.models.idempotency import Answer, mismatch
+from soms.models.idempotency import Answer, in_flight, mismatch
 from soms.models.placement import Draft, Placement, ReservedLine, RivalError
 from soms.models.settlement import Unsettled
 from soms.rpc import context
@@ -71,7 +71,7 @@ class Placing:
         if not isinstance(outcome, Draft):
             return outcome
         if not tries:
-            return Aborted("a request with this idempotency key is under way", reason="in_flight", retry_after=1)
+            return in_flight()
         return (await self._finish([outcome], tries))[0]
 
     async def _reserve(self, drafts: list[Draft]) -> list[SomsError | None]:
@@ -128,4 +128,4 @@ def _in_flight() -> Iterator[None]:
     try:
         yield
     except TimeoutError as cause:
-        raise Aborted("a request with this idempotency key is under way", reason="in_flight", retry_after=1) from cause
+        raise in_flight() from cause

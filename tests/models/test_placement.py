@@ -1,12 +1,14 @@
 """Placement and its fence, transitions, keys: against real PostgreSQL, with stock reserved by hand."""
 
 import asyncio
+from contextvars import Context
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 from soms.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
-from soms.models import order_document, placement
+from soms.models import order_document, placement, transition
 from soms.models.database import fetch
 from soms.models.idempotency import Answer
 from soms.models.order import Action
@@ -181,6 +183,26 @@ async def test_keyed_change_happens_once(database: None) -> None:
     with pytest.raises(FailedPrecondition) as refused:
         await change(Change(draft.order_id, Action.CANCEL, by()))
     assert refused.value.details == {"order_status": "cancelled", "allowed": []}
+
+
+async def test_a_placement_under_the_same_key_goes_first(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change whose key a placement took in the meantime changes nothing, and says that the key is in flight."""
+    (draft,) = await placed(asked())
+    (rival,) = await placement.look_up(SECRET, [asked("k")])
+    assert isinstance(rival, Draft)
+    real = transition.read
+
+    async def slow(*arguments: Any) -> Any:
+        if not await fetch("orders", "select 1 from idempotency where key = 'k'"):
+            await asyncio.get_running_loop().create_task(placement.place([reserved(rival)]), context=Context())
+        return await real(*arguments)
+
+    monkeypatch.setattr(transition, "read", slow)
+    with pytest.raises(Aborted) as refused:
+        await change(Change(draft.order_id, Action.CANCEL, by(), key="k"))
+
+    assert refused.value.reason == "in_flight"
+    assert (await order_document.read(draft.order_id))["status"] == "placed"
 
 
 async def test_foreign_and_unknown_are_alike(database: None) -> None:
