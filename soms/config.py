@@ -30,8 +30,14 @@ class Settings(BaseSettings):
     postgres: str | None = None
     kafka: str | None = None
     eureka: str | None = None
-    # mail server, host:port
+    # mail server: host:port, or smtp://user:password@host:port?from=Shop%20<shop@example.com> (smtps:// for TLS from the beginning)
     smtp: str | None = None
+    # provider of text messages in the way of Twilio: https://account:token@host?from=+447700900123; without one none are sent
+    sms_url: str | None = None
+    # where people reach the gateway, for links in mails; default its own address
+    public_url: str = "http://127.0.0.1:8080"
+    # webhooks may lead to private addresses and over plain http: on one machine and in tests
+    webhook_private: bool = False
     # address that services bind and register; the gateway's own address and port
     host: str = "127.0.0.1"
     web_host: str = "127.0.0.1"
@@ -92,7 +98,7 @@ class LocalEngines(PydanticBaseSettingsSource):
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        """Settings `postgres`, `kafka`, `eureka`, `smtp` as far as the file knows them."""
+        """Settings `postgres`, `kafka`, `eureka`, `smtp`, `sms_url`, `public_url` as far as the file knows them."""
         home = self.current_state.get("home", Settings.model_fields["home"].default)
         try:
             engines = json.loads((Path(home) / "engines.json").read_text())
@@ -103,6 +109,8 @@ class LocalEngines(PydanticBaseSettingsSource):
             "kafka": engines.get("kafka", {}).get("bootstrap"),
             "eureka": engines.get("eureka", {}).get("url"),
             "smtp": engines.get("mailbox", {}).get("smtp"),
+            "sms_url": engines.get("mailbox", {}).get("url", "").replace("://", "://soms:soms@"),
+            "public_url": engines.get("web", {}).get("url"),
         }
         return {name: value for name, value in found.items() if value}
 

@@ -51,6 +51,8 @@ class OrderEvent(Event):
     topic = "soms.orders"
     order_id: UUID
     number: str
+    # of an order that another system took and this one imported
+    external_number: str | None = None
     status: str
     user_id: UUID | None
     email: str

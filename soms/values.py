@@ -42,6 +42,11 @@ def _canonical_email(email: str) -> str:
     return email_validator.validate_email(email, check_deliverability=False).normalized.lower()
 
 
+def routable(email: str) -> str:
+    """The address as every mail server takes it: its domain in ASCII (RFC 5891), as is its local part for nearly all."""
+    return email_validator.validate_email(email, check_deliverability=False).ascii_email or email
+
+
 def _password(text: str) -> str:
     if not 10 <= len(text.encode()) <= 256:  # noqa: PLR2004 - the bounds of rest.md
         raise ValueError("must have 10 to 256 bytes")

@@ -22,7 +22,7 @@ from soms.errors import FailedPrecondition, Unavailable
 
 log = logging.getLogger(__name__)
 
-SCHEMAS = ("users", "products", "orders")
+SCHEMAS = ("users", "products", "orders", "notifications")
 # what a lost, full or restarting database raises
 OUTAGES = (
     asyncpg.PostgresConnectionError,

@@ -152,6 +152,12 @@ class UserServicer(v1.UserServiceBase):
         return v1.GetContactResponse(messages.user(user), messages.preferences(await preferences.of(user.id)))
 
     @allows("service")
+    async def list_contacts(self, message: v1.ListContactsRequest) -> v1.ListContactsResponse:
+        """How to reach those who hold a role."""
+        found = await preferences.of_team(message.roles)
+        return v1.ListContactsResponse([v1.GetContactResponse(messages.user(user), messages.preferences(wants)) for user, wants in found])
+
+    @allows("service")
     async def issue_token(self, message: v1.IssueTokenRequest) -> v1.IssueTokenResponse:
         """An access token for a script, and the account it needs."""
         account = Registration(email=message.email, name=message.name or message.email.partition("@")[0])
