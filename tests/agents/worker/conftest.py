@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewTopic
@@ -21,7 +22,9 @@ from soms.agents import topics
 from soms.agents.lag import Place, places
 from soms.config import Settings
 from soms.events import StockLow
+from soms.local import postgres
 from soms.local.child import Child
+from soms.models.schema import migrate
 
 Spot = tuple[int, int]
 PROGRAMS = Path(__file__).parent
@@ -135,6 +138,29 @@ async def group(stack: Settings, tmp_path: Path) -> AsyncIterator[Group]:
     yield made
     for child in made.children:
         await child.stop(grace_seconds=0)
+
+
+@pytest.fixture
+async def database(group: Group, tmp_path: Path) -> AsyncIterator[postgres.Postgres]:
+    """A PostgreSQL of the test's own, that it may stop; the group's handlers write there."""
+    async with postgres.running(tmp_path / "database", fsync="off") as server:
+        group.settings = group.settings.model_copy(update={"home": tmp_path, "postgres": server.dsn})
+        await migrate(group.settings)
+        group.variables["WORKER_STORE"] = "database"
+        yield server
+
+
+@pytest.fixture
+def effects(database: postgres.Postgres) -> Callable[[], Awaitable[tuple[int, int]]]:
+    """How many effects there are, and of how many events."""
+
+    async def count() -> tuple[int, int]:
+        connection = await asyncpg.connect(database.dsn)
+        row = await connection.fetchrow("select count(*), count(distinct sku) from products.price")
+        await connection.close()
+        return row[0], row[1]
+
+    return count
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """A consumer for tests: each event says in its `name` what its handler has to do; what was done is noted in a file.
 
-Run with WORKER_SERVICE, WORKER_TOPIC, WORKER_LOG, WORKER_LIMIT (seconds) and WORKER_STORE (`database`, `table` or nothing).
+Run with WORKER_SERVICE, WORKER_TOPIC, WORKER_LOG, WORKER_LIMIT (seconds), WORKER_STORE (`database`, `table` or nothing) and, for
+a protection that is to be left out, WORKER_TWIN.
 """
 
 import asyncio
@@ -13,6 +14,9 @@ from typing import Any
 
 import faust
 
+from soms.agents.lanes import Lanes
+from soms.agents.strict import StrictConsumer
+from soms.agents.table import FencedTable
 from soms.agents.worker import Patience, Worker, run
 from soms.envelope import Envelope
 from soms.errors import InvalidArgument, Unavailable
@@ -22,6 +26,7 @@ from soms.models.inbox import once_per_event
 SERVICE, TOPIC = os.environ["WORKER_SERVICE"], os.environ["WORKER_TOPIC"]
 LOG = os.open(os.environ["WORKER_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 EFFECT = "insert into price (sku, price, currency) values ($1, 1, 'GBP')"
+TWIN = os.environ.get("WORKER_TWIN")
 failed: Counter[str] = Counter()
 
 
@@ -60,7 +65,10 @@ async def stored(envelope: Envelope) -> None:
         await fetch("products", EFFECT, envelope.key)
 
     await handle(envelope)
-    note("new" if await once_per_event("products", SERVICE, envelope, effect) else "again")
+    if TWIN == "receiptless":
+        await effect()
+    else:
+        note("new" if await once_per_event("products", SERVICE, envelope, effect) else "again")
 
 
 async def there() -> bool:
@@ -90,5 +98,39 @@ async def consumer(worker: Worker) -> AsyncIterator[None]:
         yield
 
 
+def break_in(twin: str | None) -> None:
+    """Take a protection away."""
+    match twin:
+        case "hasty":  # commits what is delivered, not what is finished
+            StrictConsumer._new_offset = lambda self, tp: self._next.get(tp)  # type: ignore[method-assign]
+        case "forgetful":  # lets partitions go without a commit
+            StrictConsumer.wait_empty = at_once  # type: ignore[method-assign]
+        case "idle":  # never begins
+            Lanes.put = for_ever  # type: ignore[method-assign]
+        case "unfenced":  # counts whatever it reads
+            FencedTable.fold = unfenced  # type: ignore[method-assign]
+
+
+async def at_once(consumer: StrictConsumer) -> None:
+    """Wait for nothing."""
+    consumer.draining.set()
+    consumer._next.clear()
+
+
+async def for_ever(lanes: Lanes, event: object) -> None:
+    """Do nothing."""
+    await asyncio.sleep(3600)
+
+
+def unfenced(table: FencedTable, window: Any, metric: str, update: Any) -> bool:
+    """Count again what counts already."""
+    event = faust.current_event()
+    assert event
+    key = f"{metric}|{event.message.partition}"
+    window[key] = {**update(window[key].current() or {}), "o": event.message.offset}
+    return True
+
+
 if __name__ == "__main__":
+    break_in(TWIN)
     run(SERVICE, consumer, limit_seconds=float(os.environ.get("WORKER_LIMIT", "60")))
