@@ -89,7 +89,7 @@ def _options(kafka: str, slot: Slot, replicas: int) -> dict[str, Any]:
         "table_standby_replicas": 0,
         # the drain of `strict` fits into the time that a rebalance waits for a member
         "broker_session_timeout": 10.0,
-        "broker_heartbeat_interval": 3.0,
+        "broker_heartbeat_interval": 1.0,
         "broker_rebalance_timeout": 30.0,
         "broker_commit_interval": 1.0,
         "stream_wait_empty": True,

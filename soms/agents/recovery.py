@@ -58,6 +58,11 @@ class StrictTables(TableManager):
 
     logger = FAUST
 
+    async def on_start(self) -> None:
+        """Without the second that stock waits for nothing."""
+        await self._update_channels()
+        await self.recovery.start()
+
     @property
     def recovery(self) -> StrictRecovery:
         """What brings tables back after a rebalance."""
