@@ -25,7 +25,13 @@ ROOT = Path(__file__).parents[2]
 READY_SECONDS = 120
 GRACE_SECONDS = 60
 # a word of its command by which a process is known, where it is not `soms.rpc.<name>`
-KNOWN_BY = {"web": "soms.web", "postgres": "postgres", "kafka": "kafka.Kafka", "eureka": "org.springframework.boot.SpringApplication"}
+KNOWN_BY = {
+    "web": "soms.web",
+    "relay": "soms.agents.relay",
+    "postgres": "postgres",
+    "kafka": "kafka.Kafka",
+    "eureka": "org.springframework.boot.SpringApplication",
+}
 
 
 class Answer(NamedTuple):
