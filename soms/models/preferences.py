@@ -8,6 +8,7 @@ from pydantic import Field
 from tortoise import fields
 from tortoise.models import Model
 
+from soms.errors import NotFound
 from soms.models import profile
 from soms.models.database import fetch, outages, transaction
 from soms.models.profile import User
@@ -95,3 +96,13 @@ async def say(user_id: UUID, wishes: Wishes, if_version: int | None = None) -> P
         await fetch("users", SAY, user_id, wishes.model_dump_json(by_alias=True), after.version)
         await profile.tell(user)
         return after
+
+
+async def stop(user_id: UUID, channel: str) -> None:
+    """Let nothing more come by `channel` (`email`, `sms`). Raises NotFound, also for a channel there is not."""
+    if channel not in {"email", "sms"}:
+        raise NotFound("no such channel")
+    async with transaction("users"):
+        await profile.locked(user_id)
+        wishes = (await of(user_id)).wishes
+        await say(user_id, wishes.model_copy(update={channel: Channel(orders=False, news=False)}))

@@ -158,6 +158,12 @@ class UserServicer(v1.UserServiceBase):
         return v1.ListContactsResponse([v1.GetContactResponse(messages.user(user), messages.preferences(wants)) for user, wants in found])
 
     @allows("service")
+    async def stop_channel(self, message: v1.StopChannelRequest) -> v1.StopChannelResponse:
+        """Bring somebody nothing more by a channel."""
+        await preferences.stop(messages.identity(message.id), message.channel)
+        return v1.StopChannelResponse()
+
+    @allows("service")
     async def issue_token(self, message: v1.IssueTokenRequest) -> v1.IssueTokenResponse:
         """An access token for a script, and the account it needs."""
         account = Registration(email=message.email, name=message.name or message.email.partition("@")[0])

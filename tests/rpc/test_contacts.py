@@ -1,8 +1,11 @@
 """How services learn whom to write to, over the wire."""
 
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import pytest
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
 
 from soms import tokens
 from soms.config import Settings
@@ -43,3 +46,17 @@ async def test_the_team_is_found_by_role(users: v1.UserServiceStub) -> None:
     assert told == [("bob@example.org", "UTC"), ("cid@example.org", "Europe/Vienna")]
     assert [one.user and one.user.id for one in staff.contacts] == [str(bob.id)]
     assert (await users.list_contacts(Ask(["root"]), timeout=5)).contacts == []
+
+
+async def test_a_channel_is_stopped(users: v1.UserServiceStub) -> None:
+    """Nothing more comes by it; the other channel and all else stay as they were; who is no more is not found."""
+    ann = await person("ann")
+    await preferences.say(ann.id, Wishes.model_validate({"sms": {"orders": True, "news": True}, "locale": "de"}))
+    await users.stop_channel(v1.StopChannelRequest(str(ann.id), "email"), timeout=5)
+    wishes = (await preferences.of(ann.id)).wishes
+
+    assert (wishes.email.orders, wishes.email.news, wishes.sms.orders, wishes.sms.news, wishes.locale) == (False, False, True, True, "de")
+    for person_id, channel in ((ann.id, "pigeon"), (uuid4(), "email")):
+        with pytest.raises(GRPCError) as refused:
+            await users.stop_channel(v1.StopChannelRequest(str(person_id), channel), timeout=5)
+        assert refused.value.status is Status.NOT_FOUND

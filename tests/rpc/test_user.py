@@ -23,7 +23,7 @@ from soms.rpc.server import serving
 from soms.rpc.user import UserServicer
 
 PASSWORD = "correct horse"
-FOR_SERVICES = dict.fromkeys(("get_contact", "list_contacts", "issue_token"), "service")
+FOR_SERVICES = dict.fromkeys(("get_contact", "list_contacts", "stop_channel", "issue_token"), "service")
 NOT_FOR_CUSTOMERS = {"list_users": "staff", "set_roles": "admin"} | FOR_SERVICES
 FOR_ANYONE = {"register_user", "login", "refresh_token", "logout", "request_password_reset", "confirm_password_reset", "get_key_set"}
 
@@ -103,7 +103,7 @@ def test_every_method_says_who_may() -> None:
             "anyone" if rule.anyone else "service" if rule.services else min(rule.roles, key=["customer", "staff", "admin"].index)
         )
 
-    assert len(found) == 22
+    assert len(found) == 23
     assert found == {name: "anyone" if name in FOR_ANYONE else NOT_FOR_CUSTOMERS.get(name, "customer") for name in found}
 
 
