@@ -1,22 +1,18 @@
 """A process that works on its own: until SIGTERM or SIGINT, registered, and with an HTTP port for health and figures. Knows no Kafka."""
 
-import asyncio
 import contextlib
 import logging
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import orjson
-import uvloop
 from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 
-from soms import config
-from soms import logging as soms_logging
+from soms import process
 from soms.config import Settings
 from soms.discovery import registered
-from soms.errors import SomsError
+from soms.process import Stop
 
 logger = logging.getLogger(__name__)
 
@@ -34,28 +30,19 @@ Working = Callable[[Settings], contextlib.AbstractAsyncContextManager[Vitals]]
 
 def serve(service: str, working: Working) -> None:
     """Be the process of `service` (as `relay`) and do its work until told to stop."""
-    settings = config.settings()
-    soms_logging.setup(service, settings.log_level)
-    try:
-        with contextlib.suppress(asyncio.CancelledError):  # told to stop before it was ready
-            uvloop.run(_process(service, working, settings))
-    except SomsError as error:
-        logger.critical("cannot work: %s", error.message)
-        raise SystemExit(1) from error
+    process.run(service, lambda settings, stop: _serve(service, working, settings, stop))
 
 
-async def _process(service: str, working: Working, settings: Settings) -> None:
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+async def _serve(service: str, working: Working, settings: Settings, stop: Stop) -> None:
     async with (
         working(settings) as vitals,
         listening(settings.host, vitals) as port,
         registered(settings, f"{service.upper()}-SERVICE", port, grpc=False) as registration,
     ):
+        stop.ready()
         await registration.up()
         logger.info("working", extra={"address": f"{settings.host}:{port}"})
-        await stopping.wait()
+        await stop.wait()
     logger.info("stopped")
 
 

@@ -16,15 +16,12 @@ import argparse
 import asyncio
 import contextlib
 import logging
-import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
 
-import uvloop
 from aiohttp import web
 
-from soms import config
-from soms import logging as soms_logging
+from soms import process
 from soms.agents import topics
 from soms.agents.app import create_app
 from soms.agents.deadletter import DeadLetters
@@ -36,7 +33,8 @@ from soms.agents.slot import Slot, taken
 from soms.agents.watch import LIMIT_SECONDS, Watch
 from soms.config import Settings
 from soms.discovery import Registration, registered
-from soms.errors import FailedPrecondition, SomsError, Unavailable
+from soms.errors import FailedPrecondition, Unavailable
+from soms.process import Stop
 from soms.pulse import Pulse
 
 PRESENCE_SECONDS: Final = 1.0
@@ -97,26 +95,10 @@ def run(service: str, build: Build, *, limit_seconds: float = LIMIT_SECONDS) -> 
     parser = argparse.ArgumentParser(description=f"A worker of {service}.")
     parser.add_argument("--slot", type=int, help="which of its slots on this machine; the first free one if not given")
     slot = parser.parse_args().slot
-    settings = config.settings()
-    soms_logging.setup(service, settings.log_level)
-    try:
-        with contextlib.suppress(asyncio.CancelledError):  # told to stop before it was ready
-            uvloop.run(_process(settings, service, build, slot, limit_seconds))
-    except SomsError as error:
-        logger.critical("cannot work: %s", error.message)
-        raise SystemExit(1) from error
+    process.run(service, lambda settings, stop: _work(settings, stop, service, build, number=slot, limit_seconds=limit_seconds))
 
 
-async def _process(settings: Settings, service: str, build: Build, number: int | None, limit_seconds: float) -> None:
-    stopping, starting = asyncio.Event(), asyncio.current_task()
-
-    def stop() -> None:
-        stopping.set()
-        if starting:
-            starting.cancel()
-
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(sign, stop)
+async def _work(settings: Settings, stop: Stop, service: str, build: Build, *, number: int | None, limit_seconds: float) -> None:
     async with contextlib.AsyncExitStack() as stack:
         slot = stack.enter_context(taken(settings, service, number))
         replicas = await topics.wait_for(settings, [topics.dead_letters(service)])
@@ -127,9 +109,9 @@ async def _process(settings: Settings, service: str, build: Build, number: int |
         watch = Watch(settings.kafka or "", worker.app, worker.attempts, limit_seconds)
         await stack.enter_async_context(watch.running())
         await stack.enter_async_context(_flowing(worker, registration))
-        starting = None
+        stop.ready()
         logger.info("working", extra={"slot": slot.number, "address": f"{settings.host}:{slot.port}"})
-        await _until(worker, stopping)
+        await _until(worker, stop)
 
 
 @contextlib.asynccontextmanager

@@ -11,21 +11,17 @@ A servicer subclasses the generated base, declares who may call each method, rai
         serve("order", order_service)  # order_service(settings, directory) yields an OrderServicer
 """
 
-import asyncio
 import contextlib
 import logging
-import signal
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-import uvloop
 from betterproto2.grpclib import ServiceBase
 
-from soms import config
-from soms import logging as soms_logging
+from soms import process
 from soms.config import Settings
 from soms.discovery import Directory, Registration, discovering, registered
-from soms.errors import SomsError
+from soms.process import Stop
 from soms.rpc.answering import Server
 
 Servicing = Callable[[Settings, Directory], contextlib.AbstractAsyncContextManager[ServiceBase]]
@@ -50,36 +46,19 @@ def serve(service: str, servicing: Servicing) -> None:
     The order of leaving: not healthy, out of service in the registry, a while for its readers to notice, refuse what is new,
     finish what is under way, close.
     """
-    settings = config.settings()
-    soms_logging.setup(service, settings.log_level)
-    try:
-        with contextlib.suppress(asyncio.CancelledError):  # told to stop before it was ready
-            uvloop.run(_process(service, servicing, settings))
-    except SomsError as error:
-        logger.critical("cannot serve: %s", error.message)
-        raise SystemExit(1) from error
+    process.run(service, lambda settings, stop: _serve(service, servicing, settings, stop))
 
 
-async def _process(service: str, servicing: Servicing, settings: Settings) -> None:
-    starting = asyncio.current_task()
-    stopping = asyncio.Event()
-
-    def stop() -> None:
-        stopping.set()
-        if starting:
-            starting.cancel()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
+async def _serve(service: str, servicing: Servicing, settings: Settings, stop: Stop) -> None:
     async with contextlib.AsyncExitStack() as stack:
         directory = await stack.enter_async_context(discovering(settings))
         servicer = await stack.enter_async_context(servicing(settings, directory))
         server = await stack.enter_async_context(serving(servicer, settings))
         registration = await stack.enter_async_context(registered(settings, f"{service.upper()}-SERVICE", server.port))
-        starting = None
+        stop.ready()
         await registration.up()
         logger.info("serving", extra={"address": f"{settings.host}:{server.port}"})
-        await stopping.wait()
+        await stop.wait()
         await _leave(server, registration)
 
 

@@ -1,0 +1,54 @@
+"""A process of SOMS: its settings, its log, its event loop, until SIGTERM or SIGINT. Knows not what it does."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+
+import uvloop
+
+from soms import config
+from soms import logging as soms_logging
+from soms.config import Settings
+from soms.errors import SomsError
+
+log = logging.getLogger(__name__)
+
+
+class Stop(asyncio.Event):
+    """Set when the process shall leave; before `ready()` its start is broken off."""
+
+    def __init__(self) -> None:
+        """Belong to the task that starts the process."""
+        super().__init__()
+        self._starting = asyncio.current_task()
+
+    def ready(self) -> None:
+        """From now on it leaves by itself."""
+        self._starting = None
+
+    def tell(self) -> None:
+        """Leave."""
+        self.set()
+        if self._starting:
+            self._starting.cancel()
+
+
+def run(service: str, work: Callable[[Settings, Stop], Awaitable[None]]) -> None:
+    """Be the process of `service` (as `order`) and do `work` until told to stop; an expected refusal ends it with code 1."""
+    settings = config.settings()
+    soms_logging.setup(service, settings.log_level)
+    try:
+        with contextlib.suppress(asyncio.CancelledError):  # told to stop before it was ready
+            uvloop.run(_until_told(settings, work))
+    except SomsError as error:
+        log.critical("cannot go on: %s", error.message)
+        raise SystemExit(1) from error
+
+
+async def _until_told(settings: Settings, work: Callable[[Settings, Stop], Awaitable[None]]) -> None:
+    stop = Stop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.tell)
+    await work(settings, stop)
