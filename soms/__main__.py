@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from soms.cli.dlq import dlq
 from soms.cli.events import events
 from soms.cli.outbox import outbox
 from soms.errors import SomsError
@@ -223,6 +224,7 @@ def place(
 
 main.add_command(outbox)
 main.add_command(events)
+main.add_command(dlq)
 
 if __name__ == "__main__":
     main()
