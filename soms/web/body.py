@@ -29,7 +29,7 @@ async def read(request: web.Request, arriving: Gate, *, optional: bool) -> Any:
         raise SomsError("send application/json, UTF-8, without a content encoding", reason="unsupported_media_type")
     if (request.content_length or 0) > SIZE_LIMIT_BYTES:
         raise _too_large()
-    if request.content.is_eof():
+    if request.content.is_eof() and request.content.exception() is None:
         body = request.content.read_nowait(-1)
     else:
         with arriving:

@@ -42,7 +42,10 @@ class Connection(web.RequestHandler):
         if self._messages and isinstance(self._messages[-1][0], _ErrInfo) and self._current_request is not None:
             body = self._current_request.content
             if not body.is_eof():
+                self._messages.pop()
                 body.set_exception(web.RequestPayloadError())
+                body.feed_eof()
+                self.close()  # after the answer
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None

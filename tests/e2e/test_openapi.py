@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
@@ -109,7 +110,7 @@ async def restored(stack: Any, admin: Any) -> AsyncIterator[None]:
     yield
     await stack.rows("delete from users.failed_logins")
     for product in goods:
-        sku, members = product["sku"], ("name", "description", "category", "price", "currency", "active")
+        sku, members = quote(product["sku"], safe=""), ("name", "description", "category", "price", "currency", "active")
         await admin("PATCH", f"products/{sku}", {name: product[name] for name in members})
         missing = product["available"] - (await admin("GET", f"products/{sku}/stock")).body["available"]
         if missing:

@@ -127,8 +127,9 @@ def memory_bytes(process: int) -> int:
 
 @pytest.fixture(scope="module", autouse=True)
 async def bystander(stack: Any) -> AsyncIterator[Bystander]:
-    """One bystander during all tests of a file, who had nothing but good answers; the gateway is the same process, and no larger."""
+    """One bystander during all tests of a file, who had nothing but good answers; no process failed, and the gateway did not grow."""
     (gateway,) = stack.running("web")
+    said = len(stack.output.read_text())
     before, watching = memory_bytes(gateway), Bystander(stack.url, await stack.issue("bystander@example.org", "customer"))
     task = asyncio.create_task(watching.look())
     yield watching
@@ -137,5 +138,6 @@ async def bystander(stack: Any) -> AsyncIterator[Bystander]:
     await asyncio.wait([task])
     assert watching.statuses == {200}
     assert sorted(watching.seconds)[len(watching.seconds) * 99 // 100] < 0.5  # a few milliseconds on a quiet machine
+    assert [line for line in stack.output.read_text()[said:].splitlines() if '"level":"ERROR"' in line] == []
     assert stack.running("web") == [gateway]
     assert memory_bytes(gateway) - before < 64 * 1024 * 1024
