@@ -24,6 +24,8 @@ FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 3600.0
 # eight attempts then take up to 83 minutes
 GROWTH: Final = 4
+# who looks after a webhook may be away for a weekend: ten attempts take up to three days
+WEBHOOK_PAUSES_SECONDS: Final = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 LONGEST_DETAIL: Final = 500
 PAYLOAD_DAYS: Final = 30
 PRUNED: Final = 1000
@@ -45,7 +47,7 @@ update notification set status = 'pending', tries = tries + 1, next_attempt_at =
          where earlier.order_id = one.order_id and earlier.channel = one.channel and earlier.status in ('pending', 'held')
            and earlier.id < one.id and earlier.recipient = one.recipient)
     order by next_attempt_at limit $2 for no key update skip locked))
-returning id, event_id, event_type, order_id, recipient, tries, rounds, payload, created_at
+returning id, event_id, event_type, order_id, channel, recipient, tries, rounds, payload, created_at
 """
 # who lost the lease may still say that the message is sent, for it is
 RECORD: Final = """
@@ -99,6 +101,7 @@ class Due:
     event_id: UUID
     event_type: str
     order_id: UUID | None
+    channel: Channel
     recipient: str
     tries: int
     rounds: int
@@ -133,7 +136,7 @@ async def due(channel: Channel, limit: int) -> list[Due]:
 
 async def record(one: Due, outcome: Outcome, detail: str, *, retry_seconds: float = 0) -> Status:
     """Keep what came of an attempt and decide what follows; `retry_seconds` is how long the recipient's server wants us to wait."""
-    status, pause = _next(one.tries, outcome, retry_seconds)
+    status, pause = _next(one, outcome, retry_seconds)
     erase = status != Status.PENDING and one.event_type in SECRET
     await fetch("notifications", RECORD, one.id, one.tries, outcome, _plain(detail), status, pause, erase)
     return status
@@ -177,21 +180,24 @@ async def prune() -> None:
     await fetch("notifications", PRUNE)
 
 
-def pause_seconds(tries: int) -> float:
-    """How long to wait after so many attempts: full jitter under a bound that grows fourfold."""
+def pause_seconds(tries: int, channel: Channel | None = None) -> float:
+    """How long to wait after so many attempts: full jitter under a bound that grows fourfold; webhooks have a plan of their own."""
+    if channel is Channel.WEBHOOK:
+        return WEBHOOK_PAUSES_SECONDS[tries - 1] * random.uniform(0.75, 1)  # noqa: S311 - spreads load
     return random.uniform(0, min(FIRST_PAUSE_SECONDS * GROWTH ** (tries - 1), LONGEST_PAUSE_SECONDS))  # noqa: S311 - spreads load
 
 
-def _next(tries: int, outcome: Outcome, retry_seconds: float) -> tuple[Status, float | None]:
+def _next(one: Due, outcome: Outcome, retry_seconds: float) -> tuple[Status, float | None]:
     if outcome is Outcome.SENT:
         return Status.SENT, None
-    if outcome is Outcome.REFUSED or tries >= ATTEMPTS:
+    attempts = len(WEBHOOK_PAUSES_SECONDS) + 1 if one.channel is Channel.WEBHOOK else ATTEMPTS
+    if outcome is Outcome.REFUSED or one.tries >= attempts:
         return Status.FAILED, None
-    return Status.PENDING, min(max(pause_seconds(tries), retry_seconds), LONGEST_PAUSE_SECONDS)
+    return Status.PENDING, max(pause_seconds(one.tries, one.channel), min(retry_seconds, LONGEST_PAUSE_SECONDS))
 
 
 def _due(row: asyncpg.Record) -> Due:
-    return Due(**dict(row) | {"payload": orjson.loads(row["payload"])})
+    return Due(**dict(row) | {"channel": Channel(row["channel"]), "payload": orjson.loads(row["payload"])})
 
 
 def _plain(detail: str) -> str:

@@ -83,7 +83,7 @@ async def test_without_locks_several_would_send(database: None, monkeypatch: pyt
     """The broken twin: senders that look without locking each get the same."""
     for number in range(40):
         await add(planned(f"p{number}@example.org"))
-    members = "id, event_id, event_type, order_id, recipient, tries, rounds, payload, created_at"
+    members = "id, event_id, event_type, order_id, channel, recipient, tries, rounds, payload, created_at"
     look = f"select {members} from notification where channel = $1 limit $2"
     monkeypatch.setattr(queue, "CLAIM", look)
     found = [mine for batch in await asyncio.gather(*(claimed(7) for _ in range(8))) for mine in batch]
