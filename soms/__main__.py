@@ -8,7 +8,9 @@ from typing import Any
 
 import click
 
+from soms.cli.audit import audit
 from soms.cli.dlq import dlq
+from soms.cli.doctor import doctor
 from soms.cli.events import events
 from soms.cli.outbox import outbox
 from soms.errors import SomsError
@@ -225,6 +227,8 @@ def place(
 main.add_command(outbox)
 main.add_command(events)
 main.add_command(dlq)
+main.add_command(audit)
+main.add_command(doctor)
 
 if __name__ == "__main__":
     main()

@@ -6,6 +6,7 @@ what differed every time is told.
 
 import asyncio
 import contextlib
+import datetime as dt
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, NamedTuple
@@ -35,6 +36,7 @@ class Known(NamedTuple):
     topic: str
     key: str
     published: bool
+    created_at: dt.datetime
 
 
 async def audited(settings: Settings, patience_seconds: float, checks: Sequence[Check] = CHECKS) -> list[Result]:

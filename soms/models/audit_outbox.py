@@ -20,4 +20,6 @@ select event_id::text, format('%s of %s waits since %s', type, key, date_trunc('
     for schema in OUTBOXES
 )
 # every event that is kept, for those who compare it with what the topics hold
-KNOWN: Final = " union all ".join(f"select event_id, topic, key, published_at is not null as published from {s}.outbox" for s in OUTBOXES)
+KNOWN: Final = " union all ".join(
+    f"select event_id, topic, key, published_at is not null as published, created_at from {schema}.outbox" for schema in OUTBOXES
+)
