@@ -43,7 +43,7 @@ def run(service: str, work: Callable[[Settings, Stop], Awaitable[None]]) -> None
         with contextlib.suppress(asyncio.CancelledError):  # told to stop before it was ready
             uvloop.run(_until_told(settings, work))
     except SomsError as error:
-        log.critical("cannot go on: %s", error.message)
+        log.critical("cannot serve: %s", error.message)
         raise SystemExit(1) from error
 
 
