@@ -10,8 +10,9 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import orjson
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
+from soms.events import OrderEvent
 from soms.models.database import fetch, transaction
 from soms.values import MAXIMUM_QUANTITY, Sku
 
@@ -96,9 +97,19 @@ class Settlement:
     """Where an order stands in its `version`; `returned` maps SKU to pieces back so far, all returns together."""
 
     order_id: UUID
-    version: Annotated[int, Field(ge=0)]
+    version: Annotated[int, Field(ge=0, lt=1 << 63)]
     status: Status
     returned: dict[Sku, Annotated[int, Field(ge=0, le=MAXIMUM_QUANTITY)]] = field(default_factory=dict)
+
+    @staticmethod
+    def of(event: OrderEvent) -> "Settlement":
+        """Where the order stood after `event`. Raises pydantic's ValidationError for what no order can be."""
+        returned = dict[str, int]()
+        for line in event.lines:
+            if line.returned_quantity:
+                returned[line.sku] = returned.get(line.sku, 0) + line.returned_quantity
+        standing = {"order_id": event.order_id, "version": event.version, "status": event.status, "returned": returned}
+        return _SETTLEMENT.validate_python(standing)
 
     @property
     def order_version(self) -> int:
@@ -109,6 +120,9 @@ class Settlement:
     def target(self) -> str:
         """The state of the reservation that goes with it."""
         return TARGETS[self.status]
+
+
+_SETTLEMENT = TypeAdapter(Settlement)
 
 
 async def settle(settlements: Iterable[Settlement]) -> None:

@@ -118,9 +118,7 @@ class TimelineEntry(Model):
 
 
 class OrderOutbox(Outbox):
-    """Events of orders on their way to Kafka; `settled_at` says when the product service had it."""
-
-    settled_at = fields.DatetimeField(null=True)
+    """Events of orders on their way to Kafka."""
 
     class Meta:
         """Schema orders."""

@@ -48,7 +48,7 @@ entry as (
   select id, 1, at, 'placed', 'customer', user_id::text from placed),
 kept as (insert into idempotency (user_id, key, fingerprint, answer) select user_id, key, fingerprint, answer from placed)
 insert into outbox (type, topic, key, payload, traceparent)
-select 'soms.order.placed.v1', 'soms.orders', id::text, event, traceparent from placed returning id, key
+select 'soms.order.placed.v1', 'soms.orders', id::text, event, traceparent from placed
 """
 REFUSE = """
 with refused as (
@@ -184,12 +184,12 @@ class RivalError(Exception):
     """A copy of one of these orders was faster, or its attempt was abandoned; nothing of the round was stored."""
 
 
-async def place(drafts: Sequence[Draft]) -> dict[str, int]:
-    """Make these orders durable, all or none; gives the outbox row of each order id. Raises RivalError."""
+async def place(drafts: Sequence[Draft]) -> None:
+    """Make these orders durable, all or none. Raises RivalError."""
     lines = [(draft.order_id, n, line) for draft in drafts for n, line in enumerate(draft.lines, 1)]
     heads = list(zip(*map(_head, drafts), strict=True))
     positions = list(zip(*((identity, n, line.sku, line.name, line.quantity, line.unit_price) for identity, n, line in lines), strict=True))
-    return {row["key"]: row["id"] for row in await _first(PLACE, *heads, *positions)}
+    await _first(PLACE, *heads, *positions)
 
 
 def _head(draft: Draft) -> tuple[Any, ...]:
@@ -224,9 +224,9 @@ async def refuse(refused: Sequence[tuple[Draft, SomsError]]) -> None:
     await _first(REFUSE, *zip(*rows, strict=True))
 
 
-async def _first(statement: str, *columns: Any) -> list[asyncpg.Record]:
+async def _first(statement: str, *columns: Any) -> None:
     try:
-        return await fetch("orders", statement, *columns)
+        await fetch("orders", statement, *columns)
     except asyncpg.UniqueViolationError as cause:
         raise RivalError from cause
 

@@ -21,7 +21,6 @@ from soms.rpc.access import allows
 from soms.rpc.gen.soms import v1
 from soms.rpc.placing import Placing
 from soms.rpc.server import serve
-from soms.rpc.settling import Settling
 from soms.tokens import Identity
 from soms.values import IdempotencyKey, Value
 
@@ -37,8 +36,8 @@ class Claim(Value):
 class OrderServicer(v1.OrderServiceBase):
     """`soms.v1.OrderService`."""
 
-    def __init__(self, placing: Placing, settling: Settling) -> None:
-        self._placing, self._settling = placing, settling
+    def __init__(self, placing: Placing) -> None:
+        self._placing = placing
 
     @allows("customer")
     async def place_order(self, message: v1.PlaceOrderRequest) -> v1.PlaceOrderResponse:
@@ -139,10 +138,7 @@ class OrderServicer(v1.OrderServiceBase):
             members=tuple(words),
             returned=messages.merged(remarks.lines),
         )
-        answer = await change(wanted)
-        if not answer.replayed:
-            await self._settling.now(answer.document["id"])
-        return answer
+        return await change(wanted)
 
 
 def _person(who: Identity) -> UUID:
@@ -160,11 +156,10 @@ def _owner(who: Identity) -> UUID | None:
 async def order_service(settings: Settings, directory: Directory) -> AsyncIterator[OrderServicer]:
     """The servicer with its database, its clients and its loops."""
     async with connected(settings, "orders"), client.connected(settings, directory, caller="order") as services:
-        settling = Settling(services.as_service.products)
-        placing = Placing(settings.secret("order-id").encode(), services.as_service.products, settling)
+        placing = Placing(settings.secret("order-id").encode(), services.as_service.products)
         prune = Pulse("pruning idempotency keys", lambda: idempotency.prune("orders"), PRUNE_SECONDS)
-        async with settling.pulse.running(leave_seconds=2), prune.running():
-            yield OrderServicer(placing, settling)
+        async with prune.running():
+            yield OrderServicer(placing)
             await placing.rounds.drained()
 
 

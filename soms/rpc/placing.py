@@ -4,16 +4,15 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
+from uuid import UUID
 
 from soms.errors import Aborted, FailedPrecondition, InvalidArgument, SomsError
 from soms.models import placement as orders
 from soms.models.idempotency import Answer, in_flight, mismatch
 from soms.models.placement import Draft, Placement, ReservedLine, RivalError
-from soms.models.settlement import Unsettled
+from soms.rounds import Rounds
 from soms.rpc import context
 from soms.rpc.gen.soms import v1
-from soms.rpc.rounds import Rounds
-from soms.rpc.settling import Settling
 
 IN_FLIGHT_SECONDS = 1.0
 ROUND_SECONDS = 2.0
@@ -23,9 +22,9 @@ TRIES = 3
 class Placing:
     """Places orders for one instance; any number of instances may work on the same keys."""
 
-    def __init__(self, secret: bytes, products: v1.ProductServiceStub, settling: Settling) -> None:
-        """`secret` derives order ids and is the same for every instance."""
-        self._secret, self._products, self._settling = secret, products, settling
+    def __init__(self, secret: bytes, products: v1.ProductServiceStub) -> None:
+        """`secret` derives order ids and is the same for every instance; `products` is called as a service."""
+        self._secret, self._products = secret, products
         self.rounds: Rounds[Placement, Answer] = Rounds(self._round)
         self._under_way: dict[tuple[object, str], asyncio.Event] = {}
 
@@ -87,13 +86,17 @@ class Placing:
         kept = [(d, r) for d, r in zip(drafts, refusals, strict=True) if isinstance(r, FailedPrecondition)]
         void = [draft for draft, refusal in zip(drafts, refusals, strict=True) if isinstance(refusal, MixedCurrencies)]
         if held:
-            rows = await orders.place(held)
-            self._settling.push(*(Unsettled(row, order_id, 1, "placed", {}) for order_id, row in rows.items()))
+            await orders.place(held)
         if kept:
             await orders.refuse(kept)
         for draft in void:
             await orders.resolve(draft.order_id)
-            await self._settling.release(draft.order_id)
+            await self._release(draft.order_id)
+
+    async def _release(self, order_id: UUID) -> None:
+        """Give back what was reserved for an order that will never be; the resolver of stale reservations would, too, but later."""
+        with contextlib.suppress(SomsError):
+            await self._products.settle_stock(v1.SettleStockRequest([v1.Settlement(str(order_id), 1, "abandoned")]))
 
 
 class MixedCurrencies(InvalidArgument):

@@ -12,11 +12,10 @@ from soms.models.catalogue import CHANGES, Filter, NewProduct
 from soms.models.database import connected
 from soms.models.stock import Adjustment
 from soms.pulse import Pulse
-from soms.rpc import client, context
+from soms.rpc import context
 from soms.rpc import product_messages as messages
 from soms.rpc.access import allows
 from soms.rpc.gen.soms import v1
-from soms.rpc.resolving import Resolving
 from soms.rpc.server import serve
 
 PRUNE_SECONDS = 3600.0
@@ -99,11 +98,11 @@ def _person() -> UUID:
 
 
 @contextlib.asynccontextmanager
-async def product_service(settings: Settings, directory: Directory) -> AsyncIterator[ProductServicer]:
-    """The servicer with its database and its loops."""
-    async with connected(settings, "products"), client.connected(settings, directory, caller="product") as services:
+async def product_service(settings: Settings, _: Directory) -> AsyncIterator[ProductServicer]:
+    """The servicer with its database and its loop; it calls nobody."""
+    async with connected(settings, "products"):
         prune = Pulse("pruning idempotency keys", lambda: idempotency.prune("products"), PRUNE_SECONDS)
-        async with Resolving(services.as_service.orders).pulse.running(), prune.running():
+        async with prune.running():
             yield ProductServicer()
 
 

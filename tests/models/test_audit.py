@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from soms.config import Settings
+from soms.events import OrderEvent
 from soms.local.postgres import Postgres
 from soms.models import catalogue, placement
 from soms.models import notification_queue as queue
@@ -22,7 +23,6 @@ from soms.models.notification_plan import Planned
 from soms.models.order import Action
 from soms.models.placement import Draft, Placement, ReservedLine
 from soms.models.reservation import Wanted, reserve
-from soms.models.settlement import unsettled
 from soms.models.transition import Actor, Change, change
 
 ANN = uuid4()
@@ -85,8 +85,8 @@ async def world(database: None, settings: Settings) -> None:
         await change(Change(whole, action, STAFF))
     await change(Change(whole, Action.RETURN, STAFF, returned=(("A", 1),)))
     await change(Change(cancelled, Action.CANCEL, STAFF))
-    rows = await fetch("orders", "select id, payload from outbox order by id")
-    await settle(Settlement(UUID(u.order_id), u.version, u.status, u.returned) for u in map(unsettled, rows))
+    rows = await fetch("orders", "select payload from outbox order by id")
+    await settle(Settlement.of(OrderEvent.model_validate_json(row["payload"])) for row in rows)
     await reserve([Wanted(uuid4(), {"C": 1})])
     for schema in ("users", "products", "orders"):
         await fetch(schema, "update outbox set published_at = now()")

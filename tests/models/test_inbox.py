@@ -10,8 +10,8 @@ import pytest
 
 from soms.envelope import Envelope
 from soms.errors import InvalidArgument
-from soms.models.database import fetch
-from soms.models.inbox import once_per_event
+from soms.models.database import fetch, transaction
+from soms.models.inbox import once_per_event, receive
 
 NOTE = "insert into price (sku, price, currency) values ('a', 1, 'GBP')"
 
@@ -84,3 +84,27 @@ async def test_an_id_belongs_to_one_value(database: None) -> None:
         await once_per_event("products", "inventory", envelope(b"2", event.id), note)
     assert refused.value.reason == "event_id_reused"
     assert await noted() == 1
+
+
+async def test_a_batch_is_received_one_by_one(database: None) -> None:
+    """Each event of a batch is told of on its own: new, received before, a copy in the same batch, or an id that is another's."""
+    first, second = envelope(b"1"), envelope(b"2")
+    await once_per_event("products", "inventory", first, note)
+    async with transaction("products"):
+        told = await receive("products", "inventory", [first, second, second, envelope(b"3", first.id), envelope(b"4", second.id)])
+
+    assert told[:3] == [False, True, False]
+    assert [one.reason for one in told[3:] if isinstance(one, InvalidArgument)] == ["event_id_reused"] * 2
+
+
+async def test_batches_that_overlap_wait_for_each_other(database: None) -> None:
+    """Two batches with the same events the other way round: no deadlock, and each event is new to one of them alone."""
+    events = [envelope() for _ in range(20)]
+
+    async def batch(order: list[Envelope]) -> list[bool | InvalidArgument]:
+        async with transaction("products"):
+            return await receive("products", "inventory", order)
+
+    batches = await asyncio.gather(*(batch(events[::step]) for step in (1, -1) * 3))
+
+    assert sum(told is True for told in [one for batch in batches for one in batch]) == 20

@@ -171,11 +171,11 @@ SKIPPING = "select id from outbox where published_at is null order by id for upd
 
 @pytest.mark.parametrize("twin", [False, True])
 async def test_a_locked_row_is_not_overtaken(settings: Settings, outlet: Outlet, *, twin: bool) -> None:
-    """While the order service marks an event as settled, skipping locked rows would let the next event of its key go first."""
+    """While somebody else has a row locked, skipping locked rows would let the next event of its key go first."""
     first, second = await write("a"), await write("a")
     reader = await session(settings, "orders")
     async with transaction("orders"):
-        await fetch("orders", "update outbox set settled_at = now() where id = $1", first)
+        await fetch("orders", "select 1 from outbox where id = $1 for update", first)
         seen = [row["id"] for row in await reader.fetch(SKIPPING)] if twin else await ids(outlet)
     await reader.close()
 

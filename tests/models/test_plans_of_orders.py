@@ -5,13 +5,11 @@ import pytest
 from soms.models.database import fetch, transaction
 from soms.models.order_document import ONE, PAGE
 from soms.models.placement import LOOK_UP
-from soms.models.settlement import UNSETTLED
 
 STATEMENTS = {
     "look-up": (LOOK_UP, "(uuid[], text[], uuid[])", "(null, null, null)"),
     "one": (ONE, "(uuid, uuid)", "(null, null)"),
     "page": (PAGE, "(uuid, text, timestamptz, timestamptz, timestamptz, uuid, int)", "(null, null, null, null, null, null, 21)"),
-    "unsettled": (UNSETTLED, "", ""),
 }
 
 

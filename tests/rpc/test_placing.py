@@ -1,8 +1,6 @@
 """How rounds of placements end, on a real database, with a product service of our own making in the test."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -15,7 +13,6 @@ from soms.models.placement import Placement
 from soms.rpc import placing as placing_module
 from soms.rpc.gen.soms import v1
 from soms.rpc.placing import Placing
-from soms.rpc.settling import Settling
 
 ANN = uuid4()
 
@@ -58,12 +55,9 @@ async def shelf(database: None) -> Shelf:
 
 
 @pytest.fixture
-async def placing(shelf: Shelf) -> AsyncIterator[Placing]:
+def placing(shelf: Shelf) -> Placing:
     """The placing of one instance."""
-    stub: v1.ProductServiceStub = shelf  # type: ignore[assignment] - it has the two methods that count
-    settling = Settling(stub)
-    async with settling.pulse.running(leave_seconds=2):
-        yield Placing(b"secret", stub, settling)
+    return Placing(b"secret", shelf)  # type: ignore[arg-type] - it has the two methods that count
 
 
 def asked(key: str = "", *lines: tuple[str, int]) -> Placement:
@@ -102,7 +96,7 @@ async def test_copies_of_one_key_make_one_order(placing: Placing) -> None:
 
 async def test_copies_on_two_instances_make_one_order(shelf: Shelf, placing: Placing) -> None:
     """Rivals that know nothing of each other meet on the database's keys."""
-    other = Placing(b"secret", placing._products, placing._settling)
+    other = Placing(b"secret", placing._products)
 
     answers = await asyncio.gather(*(p.place(asked("k")) for p in (placing, other) for _ in range(5)))
 
@@ -164,11 +158,3 @@ async def test_an_outage_is_no_answer(shelf: Shelf, placing: Placing, monkeypatc
             await placing.place(asked("k"))
 
     assert (await placing.place(asked("k"))).replayed is False
-
-
-async def test_placed_orders_are_settled(shelf: Shelf, placing: Placing, eventually: Any) -> None:
-    """The product service hears of every placed order, and the outbox row says so."""
-    answer = await placing.place(asked())
-    await eventually(lambda: fetch("orders", "select 1 from outbox where settled_at is not null"))
-
-    assert [(s.order_id, s.version, s.status) for s in shelf.settled] == [(answer.document["id"], 1, "placed")]

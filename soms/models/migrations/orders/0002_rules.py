@@ -15,7 +15,6 @@ RULES = [
     f"alter table timeline add constraint timeline_status check (status_to in {STATUSES})",
     "alter table timeline add constraint timeline_actor check (actor_type in ('customer', 'staff', 'service'))",
     "create sequence order_number start 100001",
-    "create index outbox_unsettled on outbox (id) where settled_at is null",
     "create index outbox_unpublished on outbox (id) where published_at is null",
     "create index outbox_key on outbox (key)",
     "alter table outbox set (fillfactor = 80)",

@@ -8,13 +8,13 @@ import pytest
 from tortoise.backends.asyncpg.client import TransactionWrapper
 from tortoise.connection import get_connection
 
+from soms.agents.resolving import Resolving
 from soms.errors import DeadlineExceeded, SomsError, Unavailable
 from soms.models import catalogue, fulfilment, stock
 from soms.models.catalogue import NewProduct
 from soms.models.database import fetch
 from soms.models.reservation import Wanted, reserve
 from soms.rpc.gen.soms import v1
-from soms.rpc.resolving import Resolving
 
 
 class Orders:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from soms.rpc.rounds import Rounds
+from soms.rounds import Rounds
 
 
 class Slow:
