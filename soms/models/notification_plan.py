@@ -141,6 +141,6 @@ def _payload(event: Event, contact: Contact, until: dt.datetime | None) -> str:
         "locale": contact.locale,
         "time_zone": contact.time_zone,
         "until": until,
-        "customer": contact.user_id is not None,
+        "user_id": contact.user_id,
     }
     return orjson.dumps(document).decode()

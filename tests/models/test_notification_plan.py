@@ -120,7 +120,7 @@ def test_a_payload_says_how_its_reader_reads() -> None:
     payload = orjson.loads(planned(event, ann(locale="de-AT", time_zone="Europe/Vienna"))[0].payload or "")
 
     assert events.OrderPlaced.model_validate(payload.pop("event")) == event
-    assert payload == {"name": "Ann", "locale": "de-AT", "time_zone": "Europe/Vienna", "until": None, "customer": True}
+    assert payload == {"name": "Ann", "locale": "de-AT", "time_zone": "Europe/Vienna", "until": None, "user_id": str(ANN)}
 
 
 @pytest.mark.parametrize(
