@@ -13,8 +13,8 @@ ALL: Final = "*"
 # what lets its reader into an account is nobody else's business
 HEARD: Final = tuple(sorted(KINDS.keys() - {UserPasswordReset.type}))
 # ASCII, as HTTP wants it; no user and password before the host, which belong into no log, and no fragment
-ADDRESS: Final = r"^https?://([A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?\.?)+(:[0-9]{1,5})?([/?][!\"$-\[\]-~]*)?$"
-ADDRESS_IPV6: Final = r"^https?://\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?([/?][!\"$-\[\]-~]*)?$"
+LABEL: Final = "[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?"
+ADDRESS: Final = rf"^https?://({LABEL}(\.{LABEL})*\.?|\[[0-9A-Fa-f:.]+\])(:[0-9]{{1,5}})?([/?][!\"$-\[\]-~]*)?$"
 LONGEST_NAME: Final = 253
 PORTS: Final = range(1, 1 << 16)
 
@@ -44,7 +44,7 @@ def _once(names: list[str]) -> list[str]:
 
 Url = Annotated[
     str,
-    StringConstraints(max_length=2000, pattern=f"{ADDRESS}|{ADDRESS_IPV6}"),
+    StringConstraints(max_length=2000, pattern=ADDRESS),
     Field(json_schema_extra={"format": "uri"}, description="Where events are posted to; https, and a host on the public Internet."),
     AfterValidator(_address),
 ]
