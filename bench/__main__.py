@@ -10,6 +10,7 @@ from pathlib import Path
 from bench.http import Client
 from bench.pgbench import transactions_per_second
 from bench.placement import catalogue, load, report, tokens
+from bench.relay import relaying
 from bench.stack import Stack, running
 
 
@@ -19,9 +20,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=30, help="length of the load")
     parser.add_argument("--clients", type=int, default=16, help="customers who order at once")
     parser.add_argument("--scale", default="", help="as of soms up, such as product=2,order=2")
+    parser.add_argument("--relay", action="store_true", help="measure the relay alone: delay at 100 orders/s, and draining")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soms-bench-") as folder:
         home = Path(folder)
+        if asked.relay:
+            with running(home) as stack:
+                asyncio.run(relaying(stack, asked.seconds))
+            return
         with running(home) as stack:
             print(f"first start: ready after {stack.ready_seconds:.1f} s, first order after {asyncio.run(first_order(stack)):.1f} s")
         with running(home, *(["--scale", asked.scale] if asked.scale else [])) as stack:

@@ -106,6 +106,7 @@ MARKS = {
     "soms.rpc.product": "product",
     "soms.rpc.order": "order",
     "soms.web": "web",
+    "soms.agents.relay": "relay",
     "kafka.Kafka": "kafka",
     "SpringApplication": "eureka",
     "postgres": "postgres",

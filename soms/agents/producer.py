@@ -15,12 +15,13 @@ from typing import Any, Final
 
 import orjson
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import InvalidTimestampError, MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.errors import InvalidTimestampError, MessageSizeTooLargeError, RecordListTooLargeError, UnknownTopicOrPartitionError
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import TopicPartition
 
 from soms import envelope
+from soms.errors import Unavailable
 
 # the broker takes 1 MiB and a little; headers and the batch's own head need some of it
 LARGEST_BYTES: Final = 1_000_000
@@ -55,7 +56,7 @@ class Producer:
     async def send(self, rows: Sequence[Row], outcome: Outcome, *, one_by_one: bool = False) -> None:
         """Send rows, in order, and note in `outcome` what came of each while that goes on.
 
-        Raises KafkaError or OSError when something else than a row is to blame; then, and after a refusal, close.
+        Raises KafkaError, OSError or Unavailable when something else than a row is to blame; then, and after a refusal, close.
         """
         if self._producer is None:
             self._producer = await self._started()
@@ -99,7 +100,10 @@ class Producer:
     async def _place(self, row: Row) -> TopicPartition:
         if self._producer is None:
             raise ConnectionError("closed")
-        partitions = sorted(await self._producer.partitions_for(row["topic"]))
+        try:
+            partitions = sorted(await self._producer.partitions_for(row["topic"]))
+        except UnknownTopicOrPartitionError:
+            raise Unavailable(f"Kafka has no {row['topic']}: run `soms topics`") from None
         return TopicPartition(row["topic"], self._partition(row["key"].encode(), partitions, partitions))
 
     async def _lane(self, place: TopicPartition, rows: deque[Row], outcome: Outcome, most: int) -> None:
@@ -107,11 +111,11 @@ class Producer:
         while rows and self._producer:
             batch, taken = self._batch(self._producer.create_batch(), rows, outcome, most)
             if not taken:
-                continue
+                return
             try:
                 await (await self._producer.send_batch(batch, place.topic, partition=place.partition))
             except REFUSALS as error:
-                outcome.doubtful = len(taken) > 1
+                outcome.doubtful |= len(taken) > 1
                 if len(taken) == 1:
                     outcome.refused[taken[0]["key"]] = str(error)
                 return

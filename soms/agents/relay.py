@@ -78,10 +78,12 @@ class Relay:
         if time.monotonic() > self._held_until:
             self._held.clear()
         for _ in range(PAGES):
+            if len(self._held) > HELD_LIMIT:
+                return
             rows = await self._outlet.waiting(self._held)
             if rows:
                 await self._page(rows)
-            if len(rows) < BATCH or len(self._held) > HELD_LIMIT:
+            if len(rows) < BATCH:
                 break
         if rows or not self._outlet.resting:
             self.pulse.soon()
