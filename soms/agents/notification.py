@@ -1,4 +1,5 @@
-"""The notification service: `python -m soms.agents.notification`. Tells people of what concerns them, by mail and text message.
+"""The notification service: `python -m soms.agents.notification`. Tells people of what concerns them, by mail and text
+message, and webhooks of what they asked for.
 
 Events become rows; rows are sent. The broker is needed for the first alone, the mail server for the second alone.
 """
@@ -8,18 +9,21 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
+from soms.agents import notification_views, webhook_views
+from soms.agents.announcer import Announcer
 from soms.agents.burial import Burial, Put
 from soms.agents.contacts import Contacts
 from soms.agents.delivery import Carrier, Delivery
 from soms.agents.email import mails
-from soms.agents.notification_views import routes
 from soms.agents.notifier import CONSUMER, Notifier
 from soms.agents.rendering import Writer
 from soms.agents.sms import text_messages
 from soms.agents.topics import dead_letters
+from soms.agents.webhook import webhook_posts
 from soms.agents.worker import Worker, run
 from soms.config import Settings
 from soms.discovery import discovering
+from soms.envelope import Envelope
 from soms.events import OrderEvent, ProductEvent, UserEvent
 from soms.models import notification_queue as queue
 from soms.models.database import connected, fetch
@@ -47,8 +51,10 @@ async def notifying(worker: Worker) -> AsyncIterator[None]:
             for delivery in deliveries:
                 delivery.pulse.soon()
 
-        _listen(worker, services, Notifier(Contacts(services.as_service.users), {carrier.channel for carrier in carriers}, wake))
-        worker.routes += routes(Verifier(settings), wake)
+        notifier = Notifier(Contacts(services.as_service.users), {carrier.channel for carrier in carriers}, wake)
+        _listen(worker, services, notifier, Announcer(wake))
+        verifier = Verifier(settings)
+        worker.routes += [*notification_views.routes(verifier, wake), *webhook_views.routes(verifier, private=settings.webhook_private)]
         for pulse in (burial.pulse, Pulse("pruning notifications", queue.prune, PRUNE_SECONDS)):
             await stack.enter_async_context(pulse.running())
         for delivery in deliveries:
@@ -60,17 +66,22 @@ async def notifying(worker: Worker) -> AsyncIterator[None]:
 async def carrying(settings: Settings) -> AsyncIterator[Sequence[Carrier]]:
     """The channels that the settings name."""
     writer = Writer(settings)
-    async with mails(settings, writer) as mail, text_messages(settings, writer) as sms:
-        yield [mail, sms] if sms else [mail]
+    async with mails(settings, writer) as mail, text_messages(settings, writer) as sms, webhook_posts(settings) as webhooks:
+        yield [mail, *([sms] if sms else []), webhooks]
 
 
-def _listen(worker: Worker, services: Services, notifier: Notifier) -> None:
+def _listen(worker: Worker, services: Services, notifier: Notifier, announcer: Announcer) -> None:
     async def there() -> bool:
         await fetch("notifications", "select 1")
         return await services.probes["user"]()
 
+    async def handle(envelope: Envelope) -> None:
+        # first what needs nobody else
+        await announcer.handle(envelope)
+        await notifier.handle(envelope)
+
     for kind in (OrderEvent, ProductEvent, UserEvent):
-        worker.consume(kind.topic, notifier.handle, probe=there)
+        worker.consume(kind.topic, handle, probe=there)
 
 
 def _letterbox(worker: Worker) -> Put:
