@@ -1,5 +1,4 @@
-"""The notification service: `python -m soms.agents.notification`. Tells people of what concerns them, by mail and text
-message, and webhooks of what they asked for.
+"""The notification service: `python -m soms.agents.notification`. Tells people what concerns them, and webhooks what they asked for.
 
 Events become rows; rows are sent. The broker is needed for the first alone, the mail server for the second alone.
 """
