@@ -102,11 +102,18 @@ async def provide(settings: Settings, timeout_seconds: float = WAIT_SECONDS) -> 
 
 
 async def wait_for(settings: Settings, names: Sequence[str], timeout_seconds: float = WAIT_SECONDS) -> int:
-    """Wait until Kafka has these topics; tells how many copies of a record it should keep. Raises Unavailable after the time."""
+    """Wait until Kafka has these topics; tells how many copies of a record it should keep. Raises Unavailable after the time.
+
+    Raises FailedPrecondition for another number of partitions: what consumers keep by partition would be in the wrong one.
+    """
 
     async def attempt(admin: AIOKafkaAdminClient) -> int:
-        if missing := set(names) - set(await _existing(admin)):
+        existing = await _existing(admin)
+        if missing := set(names) - set(existing):
             raise Unavailable(f"it has no {', '.join(sorted(missing))}: run `soms topics`")
+        for name in names:
+            if len(existing[name]) != PARTITIONS:
+                raise FailedPrecondition(f"{name} has {len(existing[name])} partitions instead of {PARTITIONS}")
         return replicas(len((await admin.describe_cluster())["brokers"]))
 
     return await _insist(settings, attempt, timeout_seconds, "was not ready")

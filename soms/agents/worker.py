@@ -147,11 +147,10 @@ async def _flowing(worker: Worker, registration: Registration) -> AsyncIterator[
         worker.app.producer.buffer.max_messages = BUFFERED
         yield
     finally:
-        leaving = asyncio.ensure_future(registration.out_of_service())
-        try:
-            await worker.app.stop()
-        finally:
-            leaving.cancel()
+        leaving, stopping = asyncio.ensure_future(registration.out_of_service()), asyncio.ensure_future(worker.app.stop())
+        # not awaited by itself: after a crash it raises whatever it meets, cancellations that are none of ours included
+        await asyncio.wait([stopping])
+        leaving.cancel()
 
 
 async def _until(worker: Worker, stopping: asyncio.Event) -> None:

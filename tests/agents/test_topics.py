@@ -138,6 +138,14 @@ async def test_consumers_wait_for_their_topics(broker: Kafka, admin: AIOKafkaAdm
     assert await waiting == 1
 
 
+async def test_consumers_refuse_another_number_of_partitions(broker: Kafka, admin: AIOKafkaAdminClient) -> None:
+    """What they keep by partition would be in the wrong one."""
+    await admin.create_topics([NewTopic("soms.orders", 24, 1)])
+
+    with pytest.raises(FailedPrecondition, match=r"soms\.orders has 24 partitions instead of 12"):
+        await topics.wait_for(settings_of(broker), ["soms.orders"])
+
+
 async def test_broker_that_stays_away_is_told_of_in_time() -> None:
     """The wait has an end, and the message names the address."""
     away = Settings(kafka=f"127.0.0.1:{ports.choose(1)[0]}")

@@ -167,7 +167,7 @@ def effects(database: postgres.Postgres) -> Callable[[], Awaitable[tuple[int, in
 def until(eventually: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
     """A waiter for conditions, plain or to be awaited, with a limit in seconds."""
 
-    async def wait(condition: Callable[[], Any], seconds: float = 25) -> None:
+    async def wait(condition: Callable[[], Any], seconds: float = 45) -> None:
         async def check() -> object:
             found = condition()
             return await found if asyncio.iscoroutine(found) else found

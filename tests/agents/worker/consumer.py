@@ -14,6 +14,7 @@ from typing import Any
 
 import faust
 
+from soms.agents.guard import Guard
 from soms.agents.lanes import Lanes
 from soms.agents.strict import StrictConsumer
 from soms.agents.table import FencedTable
@@ -107,6 +108,8 @@ def break_in(twin: str | None) -> None:
             StrictConsumer.wait_empty = at_once  # type: ignore[method-assign]
         case "idle":  # never begins
             Lanes.put = for_ever  # type: ignore[method-assign]
+        case "mistaken":  # has a mistake of its own
+            Guard._outcome = mistaken  # type: ignore[method-assign]
         case "unfenced":  # counts whatever it reads
             FencedTable.fold = unfenced  # type: ignore[method-assign]
 
@@ -120,6 +123,11 @@ async def at_once(consumer: StrictConsumer) -> None:
 async def for_ever(lanes: Lanes, event: object) -> None:
     """Do nothing."""
     await asyncio.sleep(3600)
+
+
+async def mistaken(guard: Guard, event: object) -> str:
+    """Go wrong."""
+    raise ZeroDivisionError
 
 
 def unfenced(table: FencedTable, window: Any, metric: str, update: Any) -> bool:

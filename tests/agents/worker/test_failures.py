@@ -80,8 +80,8 @@ async def test_a_handler_that_hangs(group: Any, until: Any) -> None:
     others = {spot for spot in group.fed.values() if spot[0] != hanging}
     worker = await group.start()
     await until(lambda: group.noted("begin")[group.fed["k0"]])
-    await until(lambda: others <= set(group.noted("done")), 2)
-    assert group.noted("begin")[group.fed["k0"]] <= 2
+    await until(lambda: others <= set(group.noted("done")))
+    assert group.noted("begin")[group.fed["k0"]] < 5
     await until(group.through)
     (dead,) = await group.records(group.dead)
     worker.process.send_signal(signal.SIGTERM)

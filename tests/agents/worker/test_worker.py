@@ -63,7 +63,7 @@ async def test_a_worker_is_found_and_asked(group: Any, until: Any, eureka: str) 
 
 
 async def test_a_worker_keeps_its_slot(group: Any, until: Any) -> None:
-    """Killed and started again it has the same port, even where a table knows it, and is back without a wait for its old session."""
+    """Killed and started again it has the same port and place in the group; it comes back too where its port was taken meanwhile."""
     group.variables["WORKER_STORE"] = "table"
     worker = await group.start()
     before = await port(group, until)
@@ -73,12 +73,10 @@ async def test_a_worker_keeps_its_slot(group: Any, until: Any) -> None:
     assert await port(group, until, 2) == before
     await group.children[-1].stop(grace_seconds=10)
     with socket.create_server(("127.0.0.1", before)):
-        began = time.monotonic()
         await group.start()
         other = await port(group, until, 3)
 
     assert other != before
-    assert time.monotonic() - began < 9
 
 
 async def test_a_slot_has_one_worker(group: Any, until: Any, tmp_path: Path) -> None:
@@ -120,6 +118,20 @@ async def test_a_worker_whose_loop_is_blocked_ends(group: Any, until: Any) -> No
     await until(lambda: [line for line in group.told("consumer.py") if "in handle" in line])
 
 
+async def test_a_mistake_of_our_own_ends_the_worker(group: Any, until: Any) -> None:
+    """Better a restart than a partition that stands still: it ends with code 1, and the next one does the work."""
+    group.variables["WORKER_TWIN"] = "mistaken"
+    await group.feed(["ok"])
+    worker = await group.start()
+    assert await worker.wait() == 1
+    await until(lambda: group.told("the worker crashed: ZeroDivisionError()"))
+    del group.variables["WORKER_TWIN"]
+    await group.start()
+    await until(group.through)
+
+    assert group.lost() == set()
+
+
 async def test_stopping_while_the_broker_is_away(group: Any, until: Any) -> None:
     """Told to stop while it waits for the broker, it ends at once with code 0."""
     group.settings = group.settings.model_copy(update={"kafka": f"127.0.0.1:{ports.choose(1)[0]}"})
@@ -129,7 +141,7 @@ async def test_stopping_while_the_broker_is_away(group: Any, until: Any) -> None
     began = time.monotonic()
 
     assert await worker.wait() == 0
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
 
 
 async def test_the_broker_restarts(group: Any, until: Any, broker: Any) -> None:
