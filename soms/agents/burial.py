@@ -46,7 +46,7 @@ def letter(row: Any) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
     """Key (the notification's id), value and headers: those of a CloudEvent and the same `dlq_` ones as of an event given up."""
     attempts = orjson.loads(row["attempts"])
     names = ("id", "event_id", "event_type", "order_id", "channel", "recipient", "created_at")
-    value = orjson.dumps({name: row[name] for name in names} | {"attempts": attempts})
+    value = orjson.dumps({name: row[name] for name in names} | {"attempts": attempts}, default=str)
     told = {"reason": "delivery_failed", "error": (attempts or [{}])[-1].get("detail") or "", "attempts": len(attempts)}
     ours = [(f"{PREFIX}{name}", str(text).encode(errors="replace")) for name, text in told.items()]
     event_id = uuid5(row["id"], str(len(attempts)))

@@ -15,7 +15,7 @@ from soms.agents.answer import beginning
 from soms.agents.provider import Provider, provider
 from soms.agents.rendering import Writer
 from soms.config import Settings
-from soms.errors import FailedPrecondition, Unavailable
+from soms.errors import FailedPrecondition, InvalidArgument, Unavailable
 from soms.models.notification import Channel
 from soms.models.notification_queue import Due
 
@@ -64,6 +64,8 @@ async def text_messages(settings: Settings, writer: Writer) -> AsyncIterator[Sms
         yield None
         return
     service = provider(settings.sms_url, "SOMS_SMS_URL", "http", "https")
+    if not service.user:
+        raise InvalidArgument("SOMS_SMS_URL names no account: https://account:token@host")
     async with aiohttp.ClientSession() as session:
         yield Sms(service, writer, session)
 

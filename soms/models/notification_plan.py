@@ -10,6 +10,7 @@ from uuid import UUID
 
 import orjson
 
+from soms.errors import InvalidArgument
 from soms.events import (
     Event,
     OrderCancelled,
@@ -88,7 +89,7 @@ class Planned(NamedTuple):
 def plan(event: Event, told_at: dt.datetime, contacts: Iterable[Contact], channels: Collection[Channel], now: dt.datetime) -> list[Planned]:
     """The notifications of an `event` that was told at `told_at` to these people, by those of the channels that reach them.
 
-    Imported orders are news to nobody. What is too old is planned as suppressed.
+    Imported orders are news to nobody. What is too old is planned as suppressed. Raises InvalidArgument for what makes no message.
     """
     kind = KINDS.get(type(event))
     if kind is None or (isinstance(event, OrderEvent) and event.external_number):
@@ -143,4 +144,7 @@ def _payload(event: Event, contact: Contact, until: dt.datetime | None) -> str:
         "until": until,
         "user_id": contact.user_id,
     }
-    return orjson.dumps(document).decode()
+    try:
+        return orjson.dumps(document).decode()
+    except TypeError as cause:  # an amount beyond 64 bits
+        raise InvalidArgument(f"nobody can be told of this: {cause}", reason="unreadable") from cause

@@ -14,6 +14,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from soms.errors import InvalidArgument
 from soms.models.database import fetch
 from soms.models.notification import Channel, Status
 from soms.models.notification_plan import SECRET, TOLD, Contact, Planned, standing
@@ -121,10 +122,16 @@ class Due:
 
 
 async def add(event_id: UUID, event_type: str, order_id: UUID | None, planned: Sequence[Planned]) -> int:
-    """Keep notifications of an event, in the transaction under way; those there are already stay. How many are to be sent at once."""
+    """Keep notifications of an event, in the transaction under way; those there are already stay. How many are to be sent at once.
+
+    Raises InvalidArgument for what no database keeps.
+    """
     if not planned:
         return 0
-    rows = await fetch("notifications", ADD, event_id, event_type, order_id, *map(list, zip(*planned, strict=True)))
+    try:
+        rows = await fetch("notifications", ADD, event_id, event_type, order_id, *map(list, zip(*planned, strict=True)))
+    except asyncpg.DataError as cause:
+        raise InvalidArgument(f"this cannot be kept: {cause}", reason="unreadable") from cause
     return sum(row["status"] == Status.PENDING for row in rows)
 
 

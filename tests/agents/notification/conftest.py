@@ -1,8 +1,10 @@
 """A real mailbox, facts to tell of, and messages that are due."""
 
+import asyncio
 import datetime as dt
 import email
 import email.policy
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from email.message import EmailMessage
 from pathlib import Path
@@ -18,6 +20,8 @@ from soms.agents.rendering import Writer
 from soms.config import Settings
 from soms.local import ports
 from soms.local.mailbox import Mailbox
+from soms.models import notification_queue as queue
+from soms.models.database import fetch, transaction
 from soms.models.notification import Channel
 from soms.models.notification_plan import Contact, plan
 from soms.models.notification_queue import Due
@@ -27,6 +31,7 @@ NOON = dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
 BOTH = frozenset({Channel.EMAIL, Channel.SMS})
 Order = Callable[..., events.OrderEvent]
 MakeDue = Callable[..., Due]
+Do = Callable[[Due], Awaitable[str]]
 
 
 class Post:
@@ -128,4 +133,59 @@ def facts(order: Order) -> list[events.Event]:
     ]
 
 
-Hand = Callable[[Due], Awaitable[str]]
+async def fine(_: Due) -> str:
+    """All is well, after the others had their turn."""
+    await asyncio.sleep(0)
+    return "250 OK"
+
+
+class Carrying:
+    """A carrier that does what a test says."""
+
+    channel = Channel.EMAIL
+
+    def __init__(self, do: Do = fine, at_once: int = 8) -> None:
+        self.do, self.at_once = do, at_once
+        self.sent: list[UUID] = []
+        self.under_way = self.most = 0
+
+    async def send(self, one: Due) -> str:
+        """Note it, and do as told."""
+        self.sent.append(one.id)
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        try:
+            return await self.do(one)
+        finally:
+            self.under_way -= 1
+
+
+@pytest.fixture(scope="session")
+def carrying() -> type[Carrying]:
+    """Makes carriers of mails that do what a test says, fine unless said."""
+    return Carrying
+
+
+@pytest.fixture
+def add(order: Any) -> Callable[..., Awaitable[None]]:
+    """Has so many mails due, one unless said."""
+
+    async def make(number: int = 1, **members: Any) -> None:
+        now = dt.datetime.now(dt.UTC)
+        for _ in range(number):
+            fact = order(at=now, **members)
+            async with transaction("notifications"):
+                planned = plan(fact, now, [Contact("ann@example.org", fact.user_id, "Ann")], {Channel.EMAIL}, now)
+                await queue.add(uuid4(), fact.type, fact.order_id, planned)
+
+    return make
+
+
+@pytest.fixture
+def states() -> Callable[[], Awaitable[Counter[str]]]:
+    """How many notifications stand where, when asked."""
+
+    async def ask() -> Counter[str]:
+        return Counter(row["status"] for row in await fetch("notifications", "select status from notification"))
+
+    return ask
