@@ -37,7 +37,7 @@ ALLOWED = {
     "customer": CUSTOMER,
     "staff": STAFF,
     "admin": STAFF | {"SetRoles"},
-    "service": ANYBODY | words("GetContact IssueToken ReserveStock SettleStock ResolveOrder GetOrder"),
+    "service": ANYBODY | words("GetContact ListContacts StopChannel IssueToken ReserveStock SettleStock ResolveOrder GetOrder"),
 }
 
 
