@@ -8,6 +8,7 @@ from soms.discovery import discovering, registered
 from soms.process import Stop
 from soms.rpc.client import connected
 from soms.tokens import Verifier
+from soms.web.agents import asking
 from soms.web.app import create_app
 from soms.web.gateway import Gateway
 from soms.web.readiness import Readiness
@@ -21,8 +22,12 @@ async def serve(settings: Settings, stop: Stop) -> None:
 
     The order of leaving: out of service in the registry, no new connections, answers under way, lease cancelled.
     """
-    async with discovering(settings) as directory, connected(settings, directory, caller="web", edge=True) as services:
-        app = create_app(Gateway(settings, services, Verifier(settings)), Readiness(services.probes))
+    async with (
+        discovering(settings) as directory,
+        connected(settings, directory, caller="web", edge=True) as services,
+        asking(directory) as agents,
+    ):
+        app = create_app(Gateway(settings, services, agents, Verifier(settings)), Readiness(services.probes))
         async with listening(app, settings.web_host, settings.web_port) as port, registered(settings, "GATEWAY", port, grpc=False) as lease:
             stop.ready()
             await lease.up()

@@ -4,7 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
-from soms.web import address, order, order_changes, preference, product, session, stock, user
+from soms.web import address, order, order_changes, preference, product, session, stock, user, webhook
 from soms.web.gateway import Gateway
 from soms.web.metrics import Metrics
 from soms.web.middleware import METRICS, guarded
@@ -21,6 +21,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *stock.ROUTES,
     *order.ROUTES,
     *order_changes.ROUTES,
+    *webhook.ROUTES,
 )
 
 

@@ -17,6 +17,7 @@ from soms.rpc import context
 from soms.rpc.client import Services
 from soms.tokens import Identity, Verifier
 from soms.web import auth, body, conditions, idempotency, paging, queries
+from soms.web.agents import Agents
 from soms.web.auth import Access
 from soms.web.cursors import Seal
 from soms.web.limits import Gate, RateLimit, Standing
@@ -34,9 +35,9 @@ STANDING: Final = web.RequestKey("standing", Standing)
 class Gateway:
     """What the requests of one process share."""
 
-    def __init__(self, settings: Settings, services: Services, verifier: Verifier) -> None:
+    def __init__(self, settings: Settings, services: Services, agents: Agents, verifier: Verifier) -> None:
         """Take limits and secrets from `settings`."""
-        self._services, self.verifier = services, verifier
+        self._services, self._agents, self.verifier = services, agents, verifier
         self._seal = Seal(settings.secret("cursor").encode())
         limit = 0 if settings.rate_limit == "off" else settings.rate_limit
         self._accounts = RateLimit(limit) if limit else None
@@ -72,6 +73,7 @@ class Gateway:
         target = f"{route.method} {route.path.format_map(path)}"
         asked = Request(
             self._services,
+            self._agents,
             query,
             path,
             identity,

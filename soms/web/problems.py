@@ -41,6 +41,8 @@ REASONS: Final[dict[str, Kind]] = {
     "invalid_transition": Kind(409, "The order does not allow this now"),
     "over_return": Kind(409, "More would come back than was delivered"),
     "too_many_addresses": Kind(409, "The address book is full"),
+    "url_taken": Kind(409, "A webhook has this address already"),
+    "too_many_webhooks": Kind(409, "There are as many webhooks as there may be"),
     "last_admin": Kind(409, "Somebody must stay admin"),
     "in_flight": Kind(409, "The same request is still under way"),
     "already_exists": Kind(409, "It exists already"),

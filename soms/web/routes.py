@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from soms.rpc.client import Services
 from soms.tokens import Identity
+from soms.web.agents import Agents
 from soms.web.auth import Access
 from soms.web.paging import WHOLE, Page
 
@@ -28,6 +29,7 @@ class Request(Generic[Input]):
     """One request that passed all checks: `input` is its body, or the query of a GET; `path` holds the ids in its path."""
 
     services: Services
+    agents: Agents
     input: Input
     path: Mapping[str, str]
     identity: Identity | None = None

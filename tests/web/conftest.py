@@ -1,13 +1,12 @@
 """A real gateway over HTTP, in front of services that say what a test wants them to say."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from uuid import UUID
 
 import aiohttp
 import orjson
@@ -16,89 +15,12 @@ from yarl import URL
 
 from soms.config import Settings
 from soms.rpc import context
-from soms.rpc.gen.soms import v1
 from soms.tokens import Signer, Verifier
 from soms.web.app import create_app
 from soms.web.gateway import Gateway
 from soms.web.readiness import Readiness
 from soms.web.server import listening
-
-ADA = UUID("018f0000-0000-7000-8000-00000000ada0")
-ID = "018f0000-0000-7000-8000-000000000001"
-AT = datetime(2026, 11, 22, 10, tzinfo=UTC)
-
-
-def samples() -> SimpleNamespace:
-    """One message of each noun."""
-    place = {"name": "Ada", "line1": "12 St James's Square", "city": "London", "country": "GB"}
-    quiet = v1.QuietHours(from_="22:00", to="07:00")
-    channel = v1.ChannelPreferences(orders=True)
-    return SimpleNamespace(
-        order=v1.Order(
-            id=ID,
-            number="S-1001",
-            user_id=str(ADA),
-            email="ada@example.com",
-            status=v1.OrderStatus.PLACED,
-            currency="GBP",
-            lines=[v1.OrderLine(sku="TEA", name="Tea", quantity=2, unit_price=850, total=1700)],
-            subtotal=1700,
-            total=1700,
-            shipping_address=v1.ShippingAddress(**place),
-            version=1,
-            created_at=AT,
-            updated_at=AT,
-        ),
-        entry=v1.TimelineEntry(at=AT, to=v1.OrderStatus.PLACED, actor=v1.Actor(type="customer", id=str(ADA)), version=1),
-        user=v1.User(id=str(ADA), email="ada@example.com", name="Ada", roles=["customer"], version=3, created_at=AT),
-        tokens=v1.Tokens(access_token="a.b.c", expires_in=600, refresh_token="r"),
-        address=v1.Address(id=ID, version=2, is_default=True, **place),
-        preferences=v1.Preferences(email=channel, sms=channel, quiet_hours=quiet, time_zone="UTC", locale="en", version=4),
-        product=v1.Product(sku="TEA", name="Tea", price=850, currency="GBP", available=7, active=True, version=5),
-        price=v1.Price(price=850, currency="GBP", from_=AT),
-        stock=v1.Stock(sku="TEA", on_hand=9, reserved=2, available=7, low_threshold=3),
-        movement=v1.Movement(id=ID, at=AT, kind="received", delta=9, on_hand=9, reason="first"),
-    )
-
-
-def answers(one: SimpleNamespace) -> dict[str, Any]:
-    """What each method of the services answers unless a test says otherwise."""
-    user, address = {"user": one.user}, {"address": one.address}
-    changes = ("cancel_order", "pay_order", "ship_order", "deliver_order", "return_order")
-    changed = {name: getattr(v1, f"{name.title().replace('_', '')}Response")(order=one.order) for name in changes}
-    return changed | {
-        "register_user": v1.RegisterUserResponse(**user),
-        "login": v1.LoginResponse(tokens=one.tokens),
-        "refresh_token": v1.RefreshTokenResponse(tokens=one.tokens),
-        "logout": v1.LogoutResponse(),
-        "request_password_reset": v1.RequestPasswordResetResponse(),
-        "confirm_password_reset": v1.ConfirmPasswordResetResponse(),
-        "get_user": v1.GetUserResponse(**user),
-        "list_users": v1.ListUsersResponse(users=[one.user]),
-        "update_user": v1.UpdateUserResponse(**user),
-        "anonymise_user": v1.AnonymiseUserResponse(),
-        "set_roles": v1.SetRolesResponse(**user),
-        "list_addresses": v1.ListAddressesResponse(addresses=[one.address]),
-        "get_address": v1.GetAddressResponse(**address),
-        "create_address": v1.CreateAddressResponse(**address),
-        "update_address": v1.UpdateAddressResponse(**address),
-        "delete_address": v1.DeleteAddressResponse(),
-        "get_preferences": v1.GetPreferencesResponse(preferences=one.preferences),
-        "set_preferences": v1.SetPreferencesResponse(preferences=one.preferences),
-        "create_product": v1.CreateProductResponse(product=one.product),
-        "get_product": v1.GetProductResponse(product=one.product),
-        "list_products": v1.ListProductsResponse(products=[one.product]),
-        "update_product": v1.UpdateProductResponse(product=one.product),
-        "list_prices": v1.ListPricesResponse(prices=[one.price]),
-        "get_stock": v1.GetStockResponse(stock=one.stock),
-        "adjust_stock": v1.AdjustStockResponse(stock=one.stock),
-        "list_movements": v1.ListMovementsResponse(movements=[one.movement]),
-        "place_order": v1.PlaceOrderResponse(order=one.order),
-        "get_order": v1.GetOrderResponse(order=one.order),
-        "list_orders": v1.ListOrdersResponse(orders=[one.order]),
-        "list_timeline": v1.ListTimelineResponse(entries=[one.entry]),
-        "claim_key": v1.ClaimKeyResponse(),
-    }
+from tests.web.samples import ADA, agent_answers, answers, samples
 
 
 @dataclass
@@ -126,6 +48,28 @@ class Service:
         return self.calls[-1][1]
 
 
+@dataclass
+class Agents:
+    """Answers questions with what stands under method and path, with {id} for ids: a document, or an error to raise."""
+
+    answers: dict[tuple[str, str], Any] = field(default_factory=agent_answers)
+    calls: list[tuple[str, str, str, Any, dict[str, Any]]] = field(default_factory=list)
+
+    async def ask(self, service: str, method: str, path: str, body: Any = None, **query: Any) -> Any:
+        """Keep the question and answer it."""
+        self.calls.append((service, method, path, body, query))
+        answer = self.answers[method, re.sub("[0-9a-f-]{36}", "{id}", path)]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+def agents() -> Agents:
+    """The agents, who all answer."""
+    return Agents()
+
+
 @pytest.fixture
 def gateway_settings(tmp_path: Path) -> Settings:
     """Settings without limits of rate."""
@@ -135,7 +79,9 @@ def gateway_settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def services() -> Any:
     """The three services, which all answer."""
-    return SimpleNamespace(users=Service(answers(samples())), products=Service(answers(samples())), orders=Service(answers(samples())))
+    names = ("users", "products", "orders")
+    stubs, as_service = ({name: Service(answers(samples())) for name in names} for _ in range(2))
+    return SimpleNamespace(**stubs, as_service=SimpleNamespace(**as_service))
 
 
 @pytest.fixture
@@ -146,9 +92,9 @@ def token(gateway_settings: Settings) -> Callable[..., str]:
 
 
 @pytest.fixture
-def gateway(gateway_settings: Settings, services: Any) -> Gateway:
+def gateway(gateway_settings: Settings, services: Any, agents: Any) -> Gateway:
     """The gateway's inside."""
-    return Gateway(gateway_settings, services, Verifier(gateway_settings))
+    return Gateway(gateway_settings, services, agents, Verifier(gateway_settings))
 
 
 @pytest.fixture

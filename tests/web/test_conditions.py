@@ -49,19 +49,20 @@ async def test_lists_have_no_tag(client: Any) -> None:
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.conditional], ids=named)
-async def test_every_change_of_one_object_heeds_if_match(client: Any, token: Any, services: Any, route: Route) -> None:
-    """The version goes to the service; the refusal comes back as 412."""
+async def test_every_change_of_one_object_heeds_if_match(client: Any, token: Any, services: Any, agents: Any, route: Route) -> None:
+    """The version goes to the service or the agent; the refusal comes back as 412."""
     schema = route.adapter.json_schema() if route.adapter else {}
     body = {"json": schema.get("examples", [{}])[0]} if route.adapter else {}
     path = route.path.format(id=ID, sku="TEA")
     headers = {"If-Match": '"8"'}
     await client(route.method, path, token=token("admin"), headers=headers, **body)
-    asked = [call[1] for service in vars(services).values() for call in service.calls if call[0] != "claim_key"][-1]
-    for service in vars(services).values():
+    asked = [call[1] for service in vars(services).values() for call in service.calls if call[0] != "claim_key"]
+    versions = [getattr(one, "change", one).if_version for one in asked] + [query["if_version"] for *_, query in agents.calls]
+    for service in (*vars(services).values(), agents):
         service.answers = dict.fromkeys(service.answers, Aborted("it is at version 9"))
     reply = await client(route.method, path, token=token("admin"), headers=headers, **body)
 
-    assert getattr(asked, "change", asked).if_version == 8
+    assert versions[-1] == 8
     assert reply.problem == (412, "stale_version")
 
 

@@ -1,0 +1,86 @@
+"""Questions to agents over HTTP, in the name of the caller; `soms.agents.views` answers them. Knows no noun.
+
+    document = await request.agents.ask("NOTIFICATION-SERVICE", "GET", "/webhooks", page_size=20)
+
+Instances come from the directory. One that cannot be reached is passed over; a change that may have happened is not asked for twice.
+"""
+
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Any, Final
+
+import aiohttp
+import orjson
+
+from soms.discovery import Directory, Instance
+from soms.errors import SomsError, Unauthenticated, Unavailable
+from soms.rpc import context
+
+EVERY: Final[list[type[SomsError]]] = [SomsError, *SomsError.__subclasses__()]
+KINDS: Final = {kind.__name__: kind for kind in EVERY}
+
+
+class Agents:
+    """All agents that answer questions."""
+
+    def __init__(self, directory: Directory, session: aiohttp.ClientSession) -> None:
+        """Ask over `session`."""
+        self._directory, self._session = directory, session
+
+    async def ask(self, service: str, method: str, path: str, body: Any = None, **query: str | int | None) -> Any:
+        """What an instance of `service` (as `NOTIFICATION-SERVICE`) answers within the deadline of the request under way.
+
+        Members of `query` that are None are left out. Raises SomsError, as the agent said it, and Unavailable where none says anything.
+        """
+        asked = {name: value for name, value in query.items() if value is not None}
+        instances = list(self._directory.instances(service))
+        random.shuffle(instances)
+        for instance in instances:
+            try:
+                return await self._ask(instance, method, path, body, asked)
+            except (aiohttp.ClientError, OSError) as error:
+                self._directory.refresh_soon()
+                if method != "GET" and not isinstance(error, aiohttp.ClientConnectorError):
+                    break
+        raise Unavailable(f"no {service} answers", retry_after=1)
+
+    async def _ask(self, instance: Instance, method: str, path: str, body: Any, query: dict[str, str | int]) -> Any:
+        call = context.current()
+        if call is None or call.token is None:
+            raise Unauthenticated
+        headers = {"Authorization": f"Bearer {call.token}", "X-Request-Id": call.request_id or "", "Content-Type": "application/json"}
+        async with self._session.request(
+            method,
+            f"http://{instance.host}:{instance.port}{path}",
+            params=query,
+            data=None if body is None else orjson.dumps(body),
+            headers={name: value for name, value in headers.items() if value},
+            timeout=aiohttp.ClientTimeout(total=max(0.001, call.deadline - time.monotonic())),
+            allow_redirects=False,
+        ) as answer:
+            return _read(answer.status, await answer.read())
+
+
+@contextlib.asynccontextmanager
+async def asking(directory: Directory) -> AsyncIterator[Agents]:
+    """Agents as the directory finds them."""
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=False) as session:
+        yield Agents(directory, session)
+
+
+def _read(status: int, body: bytes) -> Any:
+    """What was answered. Raises the error that it is."""
+    if not body:
+        return None
+    try:
+        document = orjson.loads(body)
+        if status < HTTPStatus.BAD_REQUEST:
+            return document
+        kind = KINDS[document["error"]]
+        refusal = kind(document["message"], reason=document["reason"], retry_after=document["retry_after"], **document["details"])
+    except (ValueError, KeyError, TypeError) as cause:
+        raise Unavailable("an agent gave an answer that is none") from cause
+    raise refusal
