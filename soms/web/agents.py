@@ -5,6 +5,7 @@
 Instances come from the directory. One that cannot be reached is passed over; a change that may have happened is not asked for twice.
 """
 
+import asyncio
 import contextlib
 import random
 import time
@@ -52,22 +53,26 @@ class Agents:
         if call is None or call.token is None:
             raise Unauthenticated
         headers = {"Authorization": f"Bearer {call.token}", "X-Request-Id": call.request_id or "", "Content-Type": "application/json"}
-        async with self._session.request(
-            method,
-            f"http://{instance.host}:{instance.port}{path}",
-            params=query,
-            data=None if body is None else orjson.dumps(body),
-            headers={name: value for name, value in headers.items() if value},
-            timeout=aiohttp.ClientTimeout(total=max(0.001, call.deadline - time.monotonic())),
-            allow_redirects=False,
-        ) as answer:
+        async with (
+            asyncio.timeout(call.deadline - time.monotonic()),
+            self._session.request(
+                method,
+                f"http://{instance.host}:{instance.port}{path}",
+                params=query,
+                data=None if body is None else orjson.dumps(body),
+                headers={name: value for name, value in headers.items() if value},
+                allow_redirects=False,
+            ) as answer,
+        ):
             return _read(answer.status, await answer.read())
 
 
 @contextlib.asynccontextmanager
 async def asking(directory: Directory) -> AsyncIterator[Agents]:
     """Agents as the directory finds them."""
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=False) as session:
+    connector = aiohttp.TCPConnector(force_close=True, limit=0)
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False) as session:
+        session._retry_connection = False  # noqa: SLF001 - aiohttp would ask for a DELETE twice, and has no public way to say no
         yield Agents(directory, session)
 
 
