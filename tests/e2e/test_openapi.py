@@ -14,7 +14,7 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 # for long runs by hand: examples for each operation and phase, from a new seed each time
 EXAMPLES = os.environ.get("SOMS_FUZZ_EXAMPLES")
 SIZE = ("--max-examples", EXAMPLES) if EXAMPLES else ("--max-examples", "5", "--seed", "7")
-LIMIT_SECONDS = 7200 if EXAMPLES else 120
+LIMIT_SECONDS = 7200 if EXAMPLES else 300
 ALWAYS = {"invalid_parameter", "rate_limited", "unavailable", "internal", "uri_too_long", "headers_too_large"}
 WITH_BODY = {"malformed_body", "validation_failed", "too_large", "timeout", "unsupported_media_type"}
 WITH_KEY = {"idempotency_key_invalid", "idempotency_mismatch", "in_flight"}
