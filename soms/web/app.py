@@ -4,7 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
-from soms.web import address, order, order_changes, preference, product, session, stock, user, webhook
+from soms.web import address, notification, order, order_changes, preference, product, session, stock, unsubscribe, user, webhook
 from soms.web.gateway import Gateway
 from soms.web.metrics import Metrics
 from soms.web.middleware import METRICS, guarded
@@ -22,6 +22,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *order.ROUTES,
     *order_changes.ROUTES,
     *webhook.ROUTES,
+    *notification.ROUTES,
 )
 
 
@@ -33,6 +34,8 @@ def create_app(gateway: Gateway, readiness: Readiness) -> web.Application:
         _add(app, route.method, PREFIX + route.path, _endpoint(gateway, route))
     for path, handler in operations(readiness, app[METRICS], gateway.verifier.jwks, ROUTES).items():
         _add(app, "GET", path, handler)
+    for method, handler in unsubscribe.pages(gateway.optouts, gateway.services).items():
+        _add(app, method, unsubscribe.ROUTE, handler)
     return app
 
 

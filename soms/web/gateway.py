@@ -13,6 +13,7 @@ from aiohttp import web
 
 from soms.config import Settings
 from soms.logging import get_request_id
+from soms.optout import OptOuts
 from soms.rpc import context
 from soms.rpc.client import Services
 from soms.tokens import Identity, Verifier
@@ -37,7 +38,8 @@ class Gateway:
 
     def __init__(self, settings: Settings, services: Services, agents: Agents, verifier: Verifier) -> None:
         """Take limits and secrets from `settings`."""
-        self._services, self._agents, self.verifier = services, agents, verifier
+        self.services, self._agents, self.verifier = services, agents, verifier
+        self.optouts = OptOuts(settings)
         self._seal = Seal(settings.secret("cursor").encode())
         limit = 0 if settings.rate_limit == "off" else settings.rate_limit
         self._accounts = RateLimit(limit) if limit else None
@@ -72,7 +74,7 @@ class Gateway:
         query, raw = queries.read(request, route.adapter if route.takes_query else None)
         target = f"{route.method} {route.path.format_map(path)}"
         asked = Request(
-            self._services,
+            self.services,
             self._agents,
             query,
             path,
