@@ -1,17 +1,33 @@
-"""What webhooks lead to in tests: a real HTTP server on loopback, and a check of signatures that shares nothing with ours."""
+"""What tests of webhooks share: receivers on loopback, a check of signatures that has nothing of ours, and what is told."""
 
 import asyncio
 import base64
 import contextlib
+import datetime as dt
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID, uuid4
 
 import orjson
 from aiohttp import web
 from cryptography.hazmat.primitives import hashes, hmac
 
+from soms.agents.announcer import Announcer
+from soms.agents.delivery import Delivery
+from soms.agents.webhook import webhook_posts
+from soms.config import Settings
+from soms.envelope import Envelope
+from soms.events import StockLow
+from soms.models import notification_log as log
+from soms.models import webhook
+from soms.models.database import fetch
+from soms.models.notification_log import Filter
+
+LOW = StockLow(version=1, sku="TEA", name="Tea", available=1, low_threshold=3)
+DUE = "update notification set next_attempt_at = now() where next_attempt_at is not null"
+AWAKE = "update webhook set resting_until = now() - interval '1 second' where resting_until is not null"
 SECRET = re.compile(r"whsec_([A-Za-z0-9+/]{43}=)")
 Behaviour = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -83,3 +99,51 @@ async def receiving() -> AsyncIterator[Receiver]:
     finally:
         receiver.over.set()
         await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def sending(*, private: bool = True) -> AsyncIterator[Delivery]:
+    """What sends to webhooks, when asked to."""
+    async with webhook_posts(Settings(webhook_private=private)) as carrier:
+        yield Delivery(carrier, lambda: None)
+
+
+async def added(url: str) -> dict[str, Any]:
+    """A webhook for everything."""
+    return await webhook.add(url, ["*"])
+
+
+def envelope(event: Any = LOW, event_id: UUID | None = None) -> Envelope:
+    """An event as it was read."""
+    return Envelope(event_id or uuid4(), event.type, dt.datetime.now(dt.UTC), event.key, b"digest", event)
+
+
+async def tell(times: int = 1) -> None:
+    """Have webhooks told of so many events."""
+    announcer = Announcer(lambda: None)
+    for _ in range(times):
+        await announcer.handle(envelope())
+
+
+async def again(delivery: Delivery) -> None:
+    """Send what waits as if its time had come."""
+    await fetch("notifications", DUE)
+    await fetch("notifications", AWAKE)
+    await delivery.run_once()
+
+
+async def listed() -> list[dict[str, Any]]:
+    """All deliveries, newest first."""
+    return (await log.page(Filter(), 100, ""))[0]
+
+
+async def one() -> dict[str, Any]:
+    """The only delivery."""
+    [item] = await listed()
+    return item
+
+
+async def state() -> dict[str, Any]:
+    """The only webhook."""
+    [item] = (await webhook.page(20, ""))[0]
+    return item
