@@ -79,9 +79,7 @@ def gateway_settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def services() -> Any:
     """The three services, which all answer."""
-    names = ("users", "products", "orders")
-    stubs, as_service = ({name: Service(answers(samples())) for name in names} for _ in range(2))
-    return SimpleNamespace(**stubs, as_service=SimpleNamespace(**as_service))
+    return SimpleNamespace(users=Service(answers(samples())), products=Service(answers(samples())), orders=Service(answers(samples())))
 
 
 @pytest.fixture
