@@ -28,6 +28,7 @@ GRACE_SECONDS = 60
 KNOWN_BY = {
     "web": "soms.web",
     "relay": "soms.agents.relay",
+    "inventory": "soms.agents.inventory",
     "postgres": "postgres",
     "kafka": "kafka.Kafka",
     "eureka": "org.springframework.boot.SpringApplication",

@@ -178,7 +178,7 @@ async def test_without_the_registry_orders_go_on(stack: Any) -> None:
     assert load.statuses - before == Counter({201: (load.statuses - before)[201]})
 
     async def back() -> bool:
-        return all([await stack.up(name) == 1 for name in ("user", "product", "order", "web")])
+        return all([await stack.up(name) == 1 for name in ("user", "product", "order", "web", "relay", "inventory")])
 
     await stack.until(back, 60)
 
