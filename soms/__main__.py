@@ -12,6 +12,7 @@ from soms.cli.audit import audit
 from soms.cli.dlq import dlq
 from soms.cli.doctor import doctor
 from soms.cli.events import events
+from soms.cli.notifications import notifications
 from soms.cli.outbox import outbox
 from soms.errors import SomsError
 
@@ -229,6 +230,7 @@ main.add_command(events)
 main.add_command(dlq)
 main.add_command(audit)
 main.add_command(doctor)
+main.add_command(notifications)
 
 if __name__ == "__main__":
     main()
