@@ -75,7 +75,8 @@ async def count(schema: str, choice: Choice) -> int:
 async def redrive(schema: str, choice: Choice) -> int:
     """Have the relay send these events again, in their order; how many they are.
 
-    All of them or none: were the earlier events of a key marked after the later, they would arrive after them in an emptied topic.
+    All of them or none: were the earlier events of a key marked after the later, they would arrive after them in an emptied topic,
+    as what the relay is sending at that moment may.
     """
     async with transaction(schema):
         return sum([await _number(schema, REDRIVE, span, choice) for span in await _spans(schema)])

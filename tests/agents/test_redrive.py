@@ -20,8 +20,8 @@ async def test_a_lost_topic_is_filled_again(stack: Settings, broker: Kafka, writ
             return "soms.orders" not in await admin.list_topics()
 
         await eventually(gone)
-        await writer.write("1-0")
         await redrive("orders", Choice(topic="soms.orders"))
+        await writer.write("1-0")
         await topics.provide(stack)
         await writer.load(5, seed=2)
         await writer.drained(30)
