@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench protos lock clean
+.PHONY: help run test lint bench chaos protos lock clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ lint: $(READY) ## check style, types, imports and the RPC contract
 
 bench: $(READY) ## measure starts, placement and CPU per order, beside pgbench
 	@exec $(BIN)/python -m bench $(ARGS)
+
+chaos: $(READY) ## ten minutes of faults under load, then soms audit (ARGS="--seconds 180 --seed 7")
+	@exec $(BIN)/python -m bench.chaos $(ARGS)
 
 protos: $(READY) ## generate the RPC stubs anew from protos/
 	@PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python protos/generate.py
