@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import uvloop
 
@@ -13,6 +15,7 @@ from soms import logging as soms_logging
 from soms.config import Settings
 from soms.errors import SomsError
 
+BACKGROUND_NICENESS = 10
 log = logging.getLogger(__name__)
 
 
@@ -35,8 +38,13 @@ class Stop(asyncio.Event):
             self._starting.cancel()
 
 
-def run(service: str, work: Callable[[Settings, Stop], Awaitable[None]]) -> None:
-    """Be the process of `service` (as `order`) and do `work` until told to stop; an expected refusal ends it with code 1."""
+def run(service: str, work: Callable[[Settings, Stop], Awaitable[None]], *, background: bool = False) -> None:
+    """Be the process of `service` (as `order`) and do `work` until told to stop; an expected refusal ends it with code 1.
+
+    In the background it gives way to those that answer somebody, wherever cores are scarce.
+    """
+    if background:
+        _give_way()
     settings = config.settings()
     soms_logging.setup(service, settings.log_level)
     try:
@@ -52,3 +60,10 @@ async def _until_told(settings: Settings, work: Callable[[Settings, Stop], Await
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.tell)
     await work(settings, stop)
+
+
+def _give_way() -> None:
+    os.nice(BACKGROUND_NICENESS)
+    # Linux weighs sessions against each other first, where autogroup is on (sched(7))
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(BACKGROUND_NICENESS))
