@@ -107,6 +107,7 @@ MARKS = {
     "soms.rpc.order": "order",
     "soms.web": "web",
     "soms.agents.relay": "relay",
+    "soms.agents.inventory": "inventory",
     "kafka.Kafka": "kafka",
     "SpringApplication": "eureka",
     "postgres": "postgres",
