@@ -97,6 +97,7 @@ def _options(kafka: str, slot: Slot, replicas: int) -> dict[str, Any]:
         "consumer_max_fetch_size": 1 << 16,
         "stream_buffer_maxsize": 1024,
         "producer_acks": -1,
+        "producer_request_timeout": 30.0,
         "producer_linger": 0.02,
         "producer_max_batch_size": 1 << 17,
         # a dead letter is larger than its event

@@ -16,6 +16,8 @@ from faust.types.transports import TPorTopicSet
 # less than the broker waits for a member in a rebalance, more than an attempt of a handler may take
 DRAIN_SECONDS: Final = 8.0
 COMMIT_SECONDS: Final = 3.0
+# While it looks for a broker that is away aiokafka does not close, or raises the cancellation of a task of its own.
+CLOSE_SECONDS: Final = 2.0
 # A rebalance waits for the fetch under way.
 FETCH_SECONDS: Final = 0.25
 UNSENT_SECONDS: Final = 5.0
@@ -42,6 +44,9 @@ class StrictConsumer(driver.Consumer):
         # writes to changelogs that the broker has not confirmed
         self.unsent: set[asyncio.Future[Any]] = set()
         super().__init__(transport, self._track, *args, **kwargs)
+
+    def _new_consumer_thread(self) -> "StrictThread":
+        return StrictThread(self, loop=self.loop, beacon=self.beacon)
 
     def take(self, message: Message) -> None:
         """A handler has it now; `finish` or `abandon` must follow."""
@@ -165,6 +170,19 @@ class StrictConsumer(driver.Consumer):
         """Let nothing flow before the rewind, be it that there was nothing to revoke."""
         self.stop_flow()
         await super().on_partitions_assigned(assigned, generation_id)
+
+
+class StrictThread(driver.AIOKafkaConsumerThread):
+    """The thread that talks to Kafka; it ends in time."""
+
+    logger = FAUST
+
+    async def on_thread_stop(self) -> None:
+        """Close, or give up closing: what is finished was committed before. Stock waits a minute for a thread that died of closing."""
+        closing = asyncio.ensure_future(super().on_thread_stop())
+        await asyncio.wait([closing], timeout=CLOSE_SECONDS)
+        if not closing.done() or closing.cancelled() or closing.exception():
+            self.log.warning("left without closing all connections")
 
 
 class StrictTransport(driver.Transport):

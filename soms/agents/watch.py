@@ -23,8 +23,8 @@ from soms.pulse import Pulse
 LIMIT_SECONDS: Final = 60.0
 # a partition that stands still beside others that move may just be waiting for its turn
 STUCK: Final = 10
-# more than a drain and a commit may take
-STOP_SECONDS: Final = 15.0
+# more than a drain and a commit may take, and then all else
+STOP_SECONDS: Final = 20.0
 logger = logging.getLogger(__name__)
 
 
@@ -41,16 +41,23 @@ class Watch:
         self._moved: object = None
         self._since: dict[TopicPartition, tuple[int, float]] = {}
         self._pulse = Pulse("watching the lag", self.run_once, limit_seconds / 12)
+        self._leaving = False
         self.behind = 0
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Watch from now on; after the block the process has 15 s to end."""
+        """Watch from now on."""
         self._live()
         try:
             async with self._pulse.running():
                 yield
         finally:
+            self.leave()
+
+    def leave(self) -> None:
+        """Give the process 20 s to end, whatever moves."""
+        if not self._leaving:
+            self._leaving = True
             faulthandler.dump_traceback_later(STOP_SECONDS, exit=True)
 
     async def run_once(self) -> None:
@@ -71,7 +78,8 @@ class Watch:
         self._moved = moved
 
     def _live(self) -> None:
-        faulthandler.dump_traceback_later(self._limit, exit=True)
+        if not self._leaving:
+            faulthandler.dump_traceback_later(self._limit, exit=True)
 
     def _sources(self) -> list[TopicPartition]:
         """The partitions of this worker whose events are handled."""

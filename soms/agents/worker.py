@@ -41,6 +41,8 @@ PRESENCE_SECONDS: Final = 1.0
 # a rebalance is over sooner and nobody need know of it
 ABSENT_SECONDS: Final = 5.0
 PATIENCE: Final = Patience()
+# a drain, a commit, and some connections to close
+STOP_SECONDS: Final = 13.0
 BUFFERED: Final = 10_000
 logger = logging.getLogger(__name__)
 
@@ -95,7 +97,9 @@ def run(service: str, build: Build, *, limit_seconds: float = LIMIT_SECONDS) -> 
     parser = argparse.ArgumentParser(description=f"A worker of {service}.")
     parser.add_argument("--slot", type=int, help="which of its slots on this machine; the first free one if not given")
     slot = parser.parse_args().slot
-    process.run(service, lambda settings, stop: _work(settings, stop, service, build, number=slot, limit_seconds=limit_seconds))
+    process.run(
+        service, lambda settings, stop: _work(settings, stop, service, build, number=slot, limit_seconds=limit_seconds), background=True
+    )
 
 
 async def _work(settings: Settings, stop: Stop, service: str, build: Build, *, number: int | None, limit_seconds: float) -> None:
@@ -108,7 +112,7 @@ async def _work(settings: Settings, stop: Stop, service: str, build: Build, *, n
         registration = await stack.enter_async_context(_present(worker, service))
         watch = Watch(settings.kafka or "", worker.app, worker.attempts, limit_seconds)
         await stack.enter_async_context(watch.running())
-        await stack.enter_async_context(_flowing(worker, registration))
+        await stack.enter_async_context(_flowing(worker, registration, watch))
         stop.ready()
         logger.info("working", extra={"slot": slot.number, "address": f"{settings.host}:{slot.port}"})
         await _until(worker, stop)
@@ -139,7 +143,7 @@ async def _present(worker: Worker, service: str) -> AsyncIterator[Registration]:
 
 
 @contextlib.asynccontextmanager
-async def _flowing(worker: Worker, registration: Registration) -> AsyncIterator[None]:
+async def _flowing(worker: Worker, registration: Registration, watch: Watch) -> AsyncIterator[None]:
     """Handle events; at the end say so, finish or abandon those under way, and commit."""
     worker.app.finalize()
     try:
@@ -147,9 +151,10 @@ async def _flowing(worker: Worker, registration: Registration) -> AsyncIterator[
         worker.app.producer.buffer.max_messages = BUFFERED
         yield
     finally:
+        watch.leave()
         leaving, stopping = asyncio.ensure_future(registration.out_of_service()), asyncio.ensure_future(worker.app.stop())
         # not awaited by itself: after a crash it raises whatever it meets, cancellations that are none of ours included
-        await asyncio.wait([stopping])
+        await asyncio.wait([stopping], timeout=STOP_SECONDS)
         leaving.cancel()
 
 

@@ -27,7 +27,7 @@ NEIGHBOURS = [
     (Recovery, "_restart_recovery", "_slurp_changelogs", "_wait", "_add", "revoke"),
     (Stream, "noack", "events"),
 ]
-DIGEST = "af7b9d271a1d1db421473e34eb13919a33c3aa806e63b64f4108606cc7bd450e"
+DIGEST = "baa11412411bc5f0971251ebd0baa2f102a895e27d5ee25027ef16626eb0407a"
 
 
 def overridden() -> Iterator[tuple[type, str]]:

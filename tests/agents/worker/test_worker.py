@@ -145,11 +145,15 @@ async def test_stopping_while_the_broker_is_away(group: Any, until: Any) -> None
 
 
 async def test_the_broker_restarts(group: Any, until: Any, broker: Any) -> None:
-    """Workers go on by themselves when it is back: nothing is lost."""
-    worker = await group.start()
+    """A worker goes on by itself when it is back; one that is told to stop meanwhile does so at once. Nothing is lost."""
+    worker, other = await group.start(), await group.start()
     await group.feed(["ok"] * 200)
     await until(group.through)
     await broker.stop()
+    other.process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    assert await other.wait() == 0
+    assert time.monotonic() - began < 8
     await broker.start()
     await group.feed(["ok"] * 200)
     await until(group.through)
