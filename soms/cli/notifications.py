@@ -33,7 +33,6 @@ def list_(order_id: UUID | None, channel: str | None, limit: int, status: str | 
     soms notifications list --status failed
     soms notifications list --order 0f9c9d3e-5c3f-8a53-9b33-0a51f4f1a6a5
     """
-
     from soms.logging import CONTROL
 
     async def show() -> None:

@@ -15,7 +15,9 @@ select 'soms.order.paid.v1', case n % 2 when 0 then 'soms.orders' else 'soms.oth
        now() - n * interval '1 hour', now() - n * interval '1 hour' + interval '1 second'
   from generate_series(12, 1, -1) as n
 """
-WAITING = "select array_agg(round(extract(epoch from now() - created_at) / 3600)::int order by id) as hours from outbox where published_at is null"
+WAITING = """
+select array_agg(round(extract(epoch from now() - created_at) / 3600)::int order by id) as hours from outbox where published_at is null
+"""
 
 
 @pytest.fixture
