@@ -69,7 +69,7 @@ async def plan(envelope: Envelope, now: dt.datetime) -> list[Planned]:
             row["url"],
             Status.PENDING,
             max(now, row["resting_until"] or now),
-            orjson.dumps(told | {"webhook_id": row["id"]}).decode(),
+            orjson.dumps(told | {"webhook_id": row["id"]}, option=orjson.OPT_UTC_Z).decode(),
         )
         for row in rows
     ]

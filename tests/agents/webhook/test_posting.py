@@ -36,7 +36,7 @@ async def test_signed_event_arrives(receiver: Receiver, delivery: Delivery) -> N
 
     item, (post,) = await one(), receiver.got
     assert (item["status"], [attempt["detail"] for attempt in item["attempts"]]) == ("sent", ["204"])
-    assert post.json == {"type": LOW.type, "timestamp": event.time.isoformat(), "data": LOW.model_dump(mode="json")}
+    assert post.json == {"type": LOW.type, "timestamp": event.time.isoformat().replace("+00:00", "Z"), "data": LOW.model_dump(mode="json")}
     assert post.headers["webhook-id"] == item["id"]
     assert abs(int(post.headers["webhook-timestamp"]) - time.time()) < 60
     assert post.headers["content-type"] == "application/json"
