@@ -60,4 +60,6 @@ class DeadLetters:
         """
         async with asyncio.timeout(SEND_SECONDS):
             told: Any = headers(message, failure)
-            await self._app.producer.send_and_wait(self.topic, message.key, message.value, None, None, told)
+            # aiokafka sends no record without both
+            value = b"" if message.key is None and message.value is None else message.value
+            await self._app.producer.send_and_wait(self.topic, message.key, value, None, None, told)

@@ -1,15 +1,19 @@
 """Handlers that fail and events that nobody can read: each comes to its end and holds up no other. Stock Faust loses them."""
 
+import asyncio
 import datetime as dt
 import json
+import random
 import signal
 import uuid
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from soms import envelope
 from soms.errors import InvalidArgument
+from soms.events import StockLow
 
 KIND = "soms.product.stock_low.v1"
 
@@ -55,6 +59,10 @@ async def test_poison_holds_nobody_up(group: Any, until: Any) -> None:
     headers = envelope.headers(uuid.uuid4(), KIND, "/test", dt.datetime.now(dt.UTC))
     for value in (b"", b"not JSON", b"[" * 10_000, json.dumps({"version": 1}).encode(), b"\xff" * 1_000_000, None):
         await group.put(value, b"poison", headers)
+    async with AIOKafkaProducer(bootstrap_servers=group.bootstrap) as producer:
+        nothing = producer.create_batch()
+        nothing.append(key=None, value=None, timestamp=None, headers=[])
+        await (await producer.send_batch(nothing, group.topic, partition=0))
     await group.put(b"{}", b"poison")
     await group.put(b"{}", None, headers)
     await group.put(b"anything", b"poison", [(n, b"soms.parcel.lost.v1" if n == "ce_type" else v) for n, v in headers])
@@ -65,12 +73,44 @@ async def test_poison_holds_nobody_up(group: Any, until: Any) -> None:
 
     assert group.lost() == set()
     assert {dict(record.headers)["dlq_reason"] for record in dead} == {envelope.UNREADABLE.encode()}
-    assert len(dead) == 8
+    assert len(dead) == 9
     for record in dead:
         with pytest.raises(InvalidArgument) as refused:
             envelope.read(record.headers, record.key, record.value)
         assert dict(record.headers)["dlq_error"].decode() == refused.value.message
         assert [(name, value) for name, value in record.headers if not name.startswith("dlq_")] in ([], headers)
+
+
+def spoilt(chance: random.Random) -> tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]:
+    """A good record with something of it cut off, turned, doubled or made up."""
+    good = StockLow(version=1, sku="k", name="ok", available=1, low_threshold=2)
+    headers = envelope.headers(uuid.UUID(int=chance.getrandbits(128)), KIND, "/test", dt.datetime.now(dt.UTC))
+    value = bytearray(good.payload.encode())
+    for _ in range(chance.randrange(4)):
+        spot = chance.randrange(len(value) or 1)
+        value[spot : spot + chance.randrange(8)] = chance.randbytes(chance.randrange(8))
+    chance.shuffle(headers)
+    headers = headers[chance.randrange(3) :] + [(chance.choice(headers)[0], chance.randbytes(5))] * chance.randrange(2)
+    return chance.choice([b"k", None, *(chance.randbytes(4) for _ in range(10))]), chance.choice([bytes(value), value[:9], None]), headers
+
+
+async def test_thousands_of_spoilt_records(group: Any, until: Any) -> None:
+    """None ends the worker or holds it up: each is a dead letter or read after all, and the good ones among them are handled."""
+    chance = random.Random(1)
+    async with AIOKafkaProducer(bootstrap_servers=group.bootstrap, linger_ms=5) as producer:
+        sending = []
+        for _ in range(3_000):
+            key, value, headers = spoilt(chance)
+            sending.append(await producer.send(group.topic, value, key=key if value is not None else key or b"", headers=headers))
+        await asyncio.gather(*sending)
+    await group.feed(["ok"] * 100)
+    worker = await group.start()
+    await until(group.through)
+    reasons = {dict(record.headers)["dlq_reason"] for record in await group.records(group.dead)}
+
+    assert not worker.ended
+    assert group.lost() == set()
+    assert reasons == {envelope.UNREADABLE.encode()}
 
 
 async def test_a_handler_that_hangs(group: Any, until: Any) -> None:
