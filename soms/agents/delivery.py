@@ -21,7 +21,8 @@ from soms.models.notification_queue import LEASE_SECONDS, Due, Outcome
 from soms.pulse import Pulse
 
 POLL_SECONDS: Final = 1.0
-GAP_SECONDS: Final = 0.02
+# messages that come within it share a claim
+GAP_SECONDS: Final = 0.1
 BATCH: Final = 20
 PAGES: Final = 50
 ATTEMPT_SECONDS: Final = 10.0
@@ -61,6 +62,7 @@ class Delivery:
         self._carrier, self._given_up = carrier, given_up
         self._places = asyncio.Semaphore(carrier.at_once)
         self._leaving = False
+        self.channel = carrier.channel
         self.pulse = Pulse(f"sending by {carrier.channel}", self.run_once, POLL_SECONDS, gap_seconds=GAP_SECONDS)
 
     @contextlib.asynccontextmanager
@@ -76,7 +78,7 @@ class Delivery:
         """Send all that is due."""
         for _ in range(PAGES):
             until = time.monotonic() + LEASE_SECONDS - SPARE_SECONDS
-            claimed = [] if self._leaving else await queue.due(self._carrier.channel, BATCH)
+            claimed = [] if self._leaving else await queue.due(self.channel, BATCH)
             if not claimed:
                 break
             done = await asyncio.gather(*(self._deliver(one, until) for one in claimed))
@@ -91,11 +93,11 @@ class Delivery:
                 return False
             outcome, detail, retry_seconds = await self._attempt(one)
             status = await _recorded(one, outcome, detail, retry_seconds, until + SPARE_SECONDS)
-        ATTEMPTS.labels(self._carrier.channel, outcome).inc()
+        ATTEMPTS.labels(self.channel, outcome).inc()
         if status is Status.SENT:
-            SECONDS.labels(self._carrier.channel).observe(max(0.0, time.time() - one.created_at.timestamp()))
+            SECONDS.labels(self.channel).observe(max(0.0, time.time() - one.created_at.timestamp()))
         elif status is Status.FAILED:
-            logger.error("notification given up: %s", detail, extra={"notification": str(one.id), "channel": self._carrier.channel.value})
+            logger.error("notification given up: %s", detail, extra={"notification": str(one.id), "channel": self.channel.value})
             self._given_up()
         return True
 

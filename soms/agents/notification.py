@@ -26,6 +26,7 @@ from soms.envelope import Envelope
 from soms.events import OrderEvent, ProductEvent, UserEvent
 from soms.models import notification_queue as queue
 from soms.models.database import connected, fetch
+from soms.models.notification import Channel
 from soms.pulse import Pulse
 from soms.rpc import client
 from soms.rpc.client import Services
@@ -46,12 +47,13 @@ async def notifying(worker: Worker) -> AsyncIterator[None]:
         carriers = await stack.enter_async_context(carrying(settings))
         deliveries = [Delivery(carrier, burial.pulse.soon) for carrier in carriers]
 
-        def wake() -> None:
+        def wake(*channels: Channel) -> None:
             for delivery in deliveries:
-                delivery.pulse.soon()
+                if not channels or delivery.channel in channels:
+                    delivery.pulse.soon()
 
         notifier = Notifier(Contacts(services.as_service.users), {carrier.channel for carrier in carriers}, wake)
-        _listen(worker, services, notifier, Announcer(wake))
+        _listen(worker, services, notifier, Announcer(lambda: wake(Channel.WEBHOOK)))
         verifier = Verifier(settings)
         worker.routes += [*notification_views.routes(verifier, wake), *webhook_views.routes(verifier, private=settings.webhook_private)]
         for pulse in (burial.pulse, Pulse("pruning notifications", queue.prune, PRUNE_SECONDS)):

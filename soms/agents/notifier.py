@@ -10,16 +10,16 @@ from soms.envelope import Envelope
 from soms.events import Event, OrderEvent, UserAnonymised, UserEvent, UserUpdated
 from soms.models import notification_queue as queue
 from soms.models.inbox import once_per_event
-from soms.models.notification import Channel
+from soms.models.notification import Channel, Status
 from soms.models.notification_plan import KINDS, Contact, Kind, plan
 
 CONSUMER: Final = "notification"
 
 
 class Notifier:
-    """Handles events; `wake` is called when there is something to send at once."""
+    """Handles events; `wake` is called when there is something to send at once, with the channels that are to send it if known."""
 
-    def __init__(self, contacts: Contacts, channels: Collection[Channel], wake: Callable[[], None]) -> None:
+    def __init__(self, contacts: Contacts, channels: Collection[Channel], wake: Callable[..., None]) -> None:
         """Plan for `channels` alone."""
         self._contacts, self._channels, self._wake = contacts, channels, wake
 
@@ -36,15 +36,9 @@ class Notifier:
     async def _tell(self, envelope: Envelope, event: Event) -> None:
         planned = plan(event, envelope.time, await self._people(event), self._channels, dt.datetime.now(dt.UTC))
         order_id = event.order_id if isinstance(event, OrderEvent) else None
-        at_once = 0
-
-        async def add() -> None:
-            nonlocal at_once
-            at_once = await queue.add(envelope.id, envelope.type, order_id, planned)
-
-        await self._once(envelope, add)
-        if at_once:
-            self._wake()
+        soon = {one.channel for one in planned if one.status is Status.PENDING}
+        if await self._once(envelope, lambda: queue.add(envelope.id, envelope.type, order_id, planned)) and soon:
+            self._wake(*soon)
 
     async def _people(self, event: Event) -> list[Contact]:
         """Whom the event concerns. What concerns somebody who is no more, concerns nobody."""
@@ -59,10 +53,9 @@ class Notifier:
         """Let what is held follow the new preferences."""
         rows = await queue.held(user_id)
         contact = await self._contacts.of(user_id) if rows else None
-        if contact:
-            await self._once(envelope, lambda: queue.replan(rows, contact, dt.datetime.now(dt.UTC)))
+        if contact and await self._once(envelope, lambda: queue.replan(rows, contact, dt.datetime.now(dt.UTC))):
             self._wake()
 
     @staticmethod
-    async def _once(envelope: Envelope, effect: Callable[[], Awaitable[None]]) -> None:
-        await once_per_event("notifications", CONSUMER, envelope, effect)
+    async def _once(envelope: Envelope, effect: Callable[[], Awaitable[None]]) -> bool:
+        return await once_per_event("notifications", CONSUMER, envelope, effect)

@@ -35,7 +35,6 @@ ADD: Final = """
 insert into notification (event_id, event_type, order_id, user_id, channel, recipient, status, next_attempt_at, payload)
 select $1, $2, $3, * from unnest($4::uuid[], $5::text[], $6::text[], $7::text[], $8::timestamptz[], $9::jsonb[])
 on conflict (event_id, channel, recipient) do nothing
-returning status
 """
 # What is told of an order by one channel goes in the order in which it happened: a later message waits for an earlier one.
 CLAIM: Final = f"""
@@ -121,18 +120,17 @@ class Due:
         return bool(until) and dt.datetime.fromisoformat(until) < dt.datetime.now(dt.UTC)
 
 
-async def add(event_id: UUID, event_type: str, order_id: UUID | None, planned: Sequence[Planned]) -> int:
-    """Keep notifications of an event, in the transaction under way; those there are already stay. How many are to be sent at once.
+async def add(event_id: UUID, event_type: str, order_id: UUID | None, planned: Sequence[Planned]) -> None:
+    """Keep notifications of an event, in the transaction under way; those there are already stay.
 
     Raises InvalidArgument for what no database keeps.
     """
     if not planned:
-        return 0
+        return
     try:
-        rows = await fetch("notifications", ADD, event_id, event_type, order_id, *map(list, zip(*planned, strict=True)))
+        await fetch("notifications", ADD, event_id, event_type, order_id, *map(list, zip(*planned, strict=True)))
     except asyncpg.DataError as cause:
         raise InvalidArgument(f"this cannot be kept: {cause}", reason="unreadable") from cause
-    return sum(row["status"] == Status.PENDING for row in rows)
 
 
 async def due(channel: Channel, limit: int) -> list[Due]:

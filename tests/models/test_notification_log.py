@@ -36,10 +36,10 @@ def planned(recipient: str = "ann@example.org", status: Status = Status.PENDING,
     return Planned(**known | {"recipient": recipient, "status": status} | more)
 
 
-async def add(*rows: Planned, event_id: UUID | None = None, event_type: str = PLACED, order_id: UUID | None = None) -> int:
+async def add(*rows: Planned, event_id: UUID | None = None, event_type: str = PLACED, order_id: UUID | None = None) -> None:
     """Keep these, as of one event."""
     async with transaction("notifications"):
-        return await queue.add(event_id or uuid4(), event_type, order_id, rows)
+        await queue.add(event_id or uuid4(), event_type, order_id, rows)
 
 
 async def claimed(limit: int = 100) -> list[Due]:

@@ -36,10 +36,10 @@ def planned(recipient: str = "ann@example.org", status: Status = Status.PENDING,
     return Planned(**known | {"recipient": recipient, "status": status} | more)
 
 
-async def add(*rows: Planned, event_id: UUID | None = None, event_type: str = PLACED, order_id: UUID | None = None) -> int:
+async def add(*rows: Planned, event_id: UUID | None = None, event_type: str = PLACED, order_id: UUID | None = None) -> None:
     """Keep these, as of one event."""
     async with transaction("notifications"):
-        return await queue.add(event_id or uuid4(), event_type, order_id, rows)
+        await queue.add(event_id or uuid4(), event_type, order_id, rows)
 
 
 async def claimed(limit: int = 100) -> list[Due]:
@@ -62,9 +62,9 @@ async def test_one_row_per_event_channel_and_recipient(database: None) -> None:
     """The same planned again, by whomever, is kept once."""
     event_id, rows = uuid4(), (planned(), planned(channel=Channel.SMS), planned("bob@example.org", Status.SUPPRESSED))
 
-    assert await add(*rows, event_id=event_id) == 2
-    assert await add(*rows, event_id=event_id) == 0
-    assert await add(*rows) == 2
+    for _ in range(2):
+        await add(*rows, event_id=event_id)
+    await add(*rows)
     assert len((await log.page(Filter(), 0, ""))[0]) == 6
 
 

@@ -69,7 +69,7 @@ def woken() -> list[bool]:
 @pytest.fixture
 def notifier(database: None, users: Users, woken: list[bool]) -> Notifier:
     """The one that plans for mails and text messages."""
-    return Notifier(Contacts(users), {Channel.EMAIL, Channel.SMS}, lambda: woken.append(True))  # type: ignore[arg-type]
+    return Notifier(Contacts(users), {Channel.EMAIL, Channel.SMS}, lambda *_: woken.append(True))  # type: ignore[arg-type]
 
 
 def told(event: events.Event, event_id: UUID | None = None) -> Envelope:
