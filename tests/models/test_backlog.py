@@ -18,8 +18,6 @@ select 'soms.order.paid.v1', case n % 2 when 0 then 'soms.orders' else 'soms.oth
 WAITING = """
 select array_agg(round(extract(epoch from now() - created_at) / 3600)::int order by id) as hours from outbox where published_at is null
 """
-select array_agg(round(extract(epoch from now() - created_at) / 3600)::int order by id) as hours from outbox where published_at is null
-"""
 
 
 @pytest.fixture
