@@ -1,6 +1,7 @@
 """What may go wrong around the broker: each fault is done to a running stack and over when its function returns. Knows no load."""
 
 import asyncio
+import contextlib
 import datetime as dt
 import json
 import os
@@ -16,6 +17,7 @@ from aiokafka.errors import KafkaError
 
 from bench.field import Field
 from soms import envelope
+from soms.agents.topics import administration
 from soms.config import Settings
 
 BACK_SECONDS = 60
@@ -118,6 +120,16 @@ async def poison(field: Field, chance: random.Random, _: float) -> str:
     return f"{len(records)} poison events"
 
 
+async def freeze_mailbox(field: Field, _: random.Random, __: float) -> str:
+    """The mail server and the provider of text messages stand still, with messages handed in and not answered."""
+    field.signal("mailbox", signal.SIGSTOP)
+    try:
+        await asyncio.sleep(FROZEN_SECONDS)
+    finally:
+        field.signal("mailbox", signal.SIGCONT)
+    return f"the mailbox stood still for {FROZEN_SECONDS} s"
+
+
 FAULTS: dict[str, Fault] = {
     "join-leave": join_and_leave,
     "join-die": join_and_die,
@@ -129,6 +141,7 @@ FAULTS: dict[str, Fault] = {
     "database": restart_database,
     "hang": hang_handlers,
     "poison": poison,
+    "mailbox": freeze_mailbox,
 }
 
 
@@ -154,11 +167,11 @@ async def _listening(field: Field) -> str:
     """How long it took the broker to take requests again."""
     start = time.monotonic()
     for _ in range(BACK_SECONDS):
-        try:
-            async with AIOKafkaProducer(bootstrap_servers=_settings(field).kafka, request_timeout_ms=2000):
-                return f"back {time.monotonic() - start:.0f} s later"
-        except (KafkaError, OSError, TimeoutError):
-            await asyncio.sleep(1)
+        with contextlib.suppress(KafkaError, OSError, TimeoutError):
+            async with administration(_settings(field).kafka or "") as admin:
+                await admin.describe_cluster()
+            return f"back {time.monotonic() - start:.0f} s later"
+        await asyncio.sleep(1)
     raise SystemExit(f"the broker is not back after {BACK_SECONDS} s")
 
 

@@ -12,6 +12,9 @@ from typing import Any
 
 from bench.field import Field
 from bench.http import Client
+from soms.cli.token import issued
+from soms.errors import SomsError
+from soms.rpc.client import Services
 
 SKUS = 40
 CUSTOMERS = 4
@@ -21,7 +24,7 @@ DOUBT_SECONDS = 120
 STEPS = ("pay", "ship", "deliver", "return")
 CREATED = 201
 OK = 200
-AWAY = (OSError, EOFError, TimeoutError, ValueError, IndexError, StopIteration)
+AWAY = (SomsError, OSError, EOFError, TimeoutError, ValueError, IndexError, StopIteration)
 
 
 @dataclass
@@ -45,9 +48,9 @@ class Journal:
 class Person:
     """Somebody who asks over a connection of their own, again where it broke, with a token that is made anew in time."""
 
-    def __init__(self, stack: Field, journal: Journal, email: str, role: str) -> None:
-        """Nothing is asked yet."""
-        self.stack, self.journal, self.email, self.role = stack, journal, email, role
+    def __init__(self, stack: Field, services: Services, journal: Journal, email: str, role: str = "customer") -> None:
+        """Nothing is asked yet; `services` make accounts and tokens."""
+        self.stack, self.services, self.journal, self.email, self.role = stack, services, journal, email, role
         self.token, self.since = "", -TOKEN_SECONDS * 2.0
         self.client: Client | None = None
 
@@ -69,13 +72,11 @@ class Person:
             await client.__aexit__(None, None, None)
 
     async def sign_in(self) -> None:
-        """Have a token that is good for a while. Raises ConnectionError where there is none to be had."""
+        """Have a token that is good for a while. Raises SomsError where there is none to be had."""
         if time.monotonic() - self.since > TOKEN_SECONDS:
-            told = await asyncio.to_thread(self.stack.command, "token", "--email", self.email, "--role", self.role)
-            if told.returncode:
-                raise ConnectionError(told.stderr)
+            token = await issued(self.services, self.email, self.role)
             await self._hang_up()
-            self.token, self.since = told.stdout.strip(), time.monotonic()
+            self.token, self.since = token, time.monotonic()
 
     async def _connected(self) -> Client:
         if self.client is None:
@@ -85,13 +86,15 @@ class Person:
 
 
 @contextlib.asynccontextmanager
-async def loaded(stack: Field, rate: float, seed: int) -> AsyncIterator[Journal]:
+async def loaded(stack: Field, services: Services, rate: float, seed: int) -> AsyncIterator[Journal]:
     """`rate` orders a second and about as many changes beside the block; at its end each intent is repeated until it is answered."""
     journal = Journal()
-    staff = [Person(stack, journal, "chaos-staff@example.org", "staff") for _ in range(2)]
-    customers = [Person(stack, journal, f"chaos-{n}@example.org", "customer") for n in range(CUSTOMERS)]
+    staff = [Person(stack, services, journal, "chaos-staff@example.org", "staff") for _ in range(2)]
+    customers = [Person(stack, services, journal, f"chaos-{n}@example.org") for n in range(CUSTOMERS)]
     for person in (*staff, *customers):
         await person.sign_in()
+    for n, person in enumerate(customers):
+        await _reachable(person, f"+4479{n:08}")
     skus = await _goods(staff[0])
     async with asyncio.TaskGroup() as group:
         for n, person in enumerate(customers):
@@ -105,15 +108,26 @@ async def loaded(stack: Field, rate: float, seed: int) -> AsyncIterator[Journal]
     await _settled(journal)
 
 
-async def lost(stack: Field, journal: Journal) -> list[str]:
+async def lost(stack: Field, services: Services, journal: Journal) -> list[str]:
     """Ids of orders that were answered and are not there."""
-    staff = Person(stack, journal, "chaos-staff@example.org", "staff")
+    staff = Person(stack, services, journal, "chaos-staff@example.org", "staff")
     found = []
     for order_id in journal.placed.values():
         status, _ = await staff.ask("read", "GET", f"/orders/{order_id}")
         if status != OK:
             found.append(order_id)
     return found
+
+
+async def _reachable(person: Person, phone: str) -> None:
+    """News of their orders come by mail and as text messages."""
+    wishes = {"email": {"orders": True, "news": False}, "sms": {"orders": True, "news": False}, "quiet_hours": None}
+    told = [
+        await person.ask("phone", "PATCH", "/users/me", {"phone": phone}),
+        await person.ask("wishes", "PUT", "/users/me/preferences", wishes | {"time_zone": "UTC", "locale": "en-GB"}),
+    ]
+    if [status for status, _ in told] != [OK, OK]:
+        raise SystemExit(f"cannot say how to be reached: {told}")
 
 
 async def _goods(staff: Person) -> list[str]:

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from soms.local.child import Child
+
 ROOT = Path(__file__).parents[2]
 SECONDS = 170
 
@@ -18,16 +20,20 @@ SECONDS = 170
 @pytest.mark.timeout(SECONDS + 30)
 @pytest.mark.parametrize(
     "faults",
-    ["join-leave,terminate,kill,poison,hang", "broker-stop,broker-kill,database"],
+    ["join-leave,terminate,kill,poison,hang,mailbox", "broker-stop,broker-kill,database"],
     ids=["agents", "engines"],
 )
 async def test_nothing_is_lost(stack: Any, faults: str) -> None:
     """Every order that was answered stands, every rule of `soms audit` holds, and nobody saw an internal error."""
+    said: list[str] = []
     command = (sys.executable, "-m", "bench.chaos", "--faults", faults, "--home", str(stack.home), "--port", str(urlsplit(stack.url).port))
-    async with asyncio.timeout(SECONDS):
-        chaos = await asyncio.create_subprocess_exec(
-            *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env=stack.environment, cwd=ROOT
-        )
-        said, _ = await chaos.communicate()
+    chaos = await Child.spawn(command, stack.environment | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}, said.append)
+    try:
+        async with asyncio.timeout(SECONDS):
+            code = await chaos.wait()
+    except TimeoutError:
+        code = -1
+    finally:
+        await chaos.stop(grace_seconds=0)
 
-    assert chaos.returncode == 0, said.decode()
+    assert code == 0, "\n".join(said)
