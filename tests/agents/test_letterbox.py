@@ -12,7 +12,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from click.testing import CliRunner, Result
 
-from soms import envelope
+from soms import config, envelope
 from soms.agents import letterbox
 from soms.agents.deadletter import Failure, headers
 from soms.agents.letterbox import Letter
@@ -62,6 +62,7 @@ def soms(stack: Settings, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("SOMS_KAFKA", str(stack.kafka))
 
     async def run(*arguments: str) -> Result:
+        config.settings.cache_clear()
         return await asyncio.to_thread(CliRunner().invoke, main, arguments)
 
     return run

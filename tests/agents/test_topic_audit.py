@@ -12,7 +12,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from click.testing import CliRunner, Result
 
-from soms import envelope
+from soms import config, envelope
 from soms.agents import letterbox, topic_audit
 from soms.agents.deadletter import Failure, headers
 from soms.agents.relay import relaying
@@ -125,6 +125,7 @@ def soms(stack: Settings, database: None, monkeypatch: pytest.MonkeyPatch) -> Ca
         monkeypatch.setenv(f"SOMS_{name.upper()}", str(getattr(stack, name)))
 
     async def run(*arguments: str) -> Result:
+        config.settings.cache_clear()
         return await asyncio.to_thread(CliRunner().invoke, main, arguments)
 
     return run
