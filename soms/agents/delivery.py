@@ -44,7 +44,7 @@ class Carrier(Protocol):
 
     @property
     def at_once(self) -> int:
-        """How many messages may be under way: one, where the recipient cannot know a repetition from a new one."""
+        """How many messages may be under way."""
 
     async def send(self, one: Due) -> str:
         """Hand the message in; what the other side answered.
@@ -52,6 +52,9 @@ class Carrier(Protocol):
         Raises FailedPrecondition or InvalidArgument for what it will never take; Unavailable, with `retry_after` where it said so, or
         anything else for what may go another time.
         """
+
+    def settled(self, one: Due) -> None:
+        """What became of the attempt is recorded, or never will be."""
 
 
 class Delivery:
@@ -91,8 +94,11 @@ class Delivery:
         async with self._places:
             if self._leaving or time.monotonic() + ATTEMPT_SECONDS > until:
                 return False
-            outcome, detail, retry_seconds = await self._attempt(one)
-            status = await _recorded(one, outcome, detail, retry_seconds, until + SPARE_SECONDS)
+            try:
+                outcome, detail, retry_seconds = await self._attempt(one)
+                status = await _recorded(one, outcome, detail, retry_seconds, until + SPARE_SECONDS)
+            finally:
+                self._carrier.settled(one)
         ATTEMPTS.labels(self.channel, outcome).inc()
         if status is Status.SENT:
             SECONDS.labels(self.channel).observe(max(0.0, time.time() - one.created_at.timestamp()))

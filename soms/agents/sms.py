@@ -56,6 +56,9 @@ class Sms:
         except aiohttp.ClientError as error:
             raise Unavailable(str(error) or type(error).__name__) from error
 
+    def settled(self, one: Due) -> None:
+        """Nothing: the provider knows a repetition."""
+
 
 @contextlib.asynccontextmanager
 async def text_messages(settings: Settings, writer: Writer) -> AsyncIterator[Sms | None]:

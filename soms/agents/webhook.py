@@ -84,6 +84,9 @@ class Webhooks:
             raise FailedPrecondition(GONE)
         raise Unavailable(f"it answered {status}", retry_after=max(wait_seconds, await webhooks.failed(webhook_id)))
 
+    def settled(self, one: Due) -> None:
+        """Nothing: a receiver knows a repetition by its id."""
+
     async def _post(self, target: Target, message_id: str, body: bytes) -> tuple[int, float]:
         """Status of the answer, and for how many seconds it asks us to wait; the body of the answer is nobody's business."""
         signed = headers(message_id, int(time.time()), body, target.secrets)

@@ -159,6 +159,9 @@ class Carrying:
         finally:
             self.under_way -= 1
 
+    def settled(self, one: Due) -> None:
+        """Nothing."""
+
 
 @pytest.fixture(scope="session")
 def carrying() -> type[Carrying]:

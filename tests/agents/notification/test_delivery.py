@@ -180,3 +180,35 @@ async def test_mails_flow(database: None, add: Any, post: Any, stack: Settings, 
     assert isinstance(email, Email)
     assert (await states(), len(post.mails())) == ({"sent": 100}, 100)
     assert seconds < 5
+
+
+@pytest.mark.parametrize("in_turn", [True, False])
+async def test_a_kill_repeats_one_mail(  # noqa: PLR0917 - fixtures
+    database: None, add: Any, post: Any, stack: Settings, eventually: Eventually, monkeypatch: Patch, *, in_turn: bool
+) -> None:
+    """Of twelve mails under way, the server has one that is not recorded; a twin whose mails take no turns has it have several."""
+
+    async def hang(*_: Any, **__: Any) -> None:
+        await asyncio.Event().wait()
+
+    async def accepted() -> bool:
+        return len(post.mails()) >= (1 if in_turn else 2)
+
+    monkeypatch.setattr(queue, "record", hang)
+    await add(12)
+    settings = stack.model_copy(update={"smtp": post.smtp})
+    async with mails(settings, Writer(settings)) as email:
+        if not in_turn:
+            email._turn = asyncio.Semaphore(12)  # type: ignore[assignment]
+        killed = asyncio.create_task(sending(email).run_once())
+        await eventually(accepted)
+        # the others have told the server whom they are for, and wait for their turn
+        await eventually(lambda: _settled(email, in_turn=in_turn))
+        killed.cancel()
+        await asyncio.gather(killed, return_exceptions=True)
+
+    assert (len(post.mails()) == 1) is in_turn
+
+
+async def _settled(email: Email, *, in_turn: bool) -> bool:
+    return not in_turn or len(email._turn._waiters or ()) == email.at_once - 1

@@ -17,6 +17,7 @@ from soms.config import Settings
 from soms.errors import FailedPrecondition, InvalidArgument, SomsError
 from soms.local import ports
 from soms.models.notification_plan import KINDS, Contact, Kind
+from soms.models.notification_queue import Due
 from soms.optout import OptOuts
 
 EVIL = "Eve\r\nBcc: all@example.org\r\n\r\n<script>alert(1)</script>"
@@ -27,6 +28,14 @@ async def channel(stack: Settings, address: str) -> AsyncIterator[Email]:
     """The channel to a server."""
     async with mails(stack.model_copy(update={"smtp": address}), Writer(stack)) as found:
         yield found
+
+
+async def hand(email: Email, one: Due) -> str:
+    """Hand a mail in, with all that belongs to it; the server's answer."""
+    try:
+        return await email.send(one)
+    finally:
+        email.settled(one)
 
 
 def parts(message: Any) -> tuple[str, str]:
@@ -40,7 +49,7 @@ async def test_every_fact_is_a_mail(post: Any, stack: Settings, due: Any, facts:
     said = ["S-100001", "TX-7", "JD0002", "was delivered", "changed my mind", "2 x Blue mug", "ann@example.org", "T0ken-", "MUG-BLUE"]
     waiting = [due(fact) for fact in facts]
     async with channel(stack, post.smtp) as email:
-        answers = [await email.send(one) for one in waiting]
+        answers = [await hand(email, one) for one in waiting]
 
     assert {type(fact) for fact in facts} == set(KINDS)
     assert set(answers) == {"OK"}
@@ -64,7 +73,7 @@ async def test_mails_of_orders_can_be_stopped(post: Any, stack: Settings, due: A
     """By one click of the mail program (RFC 8058) and by a link in both parts; what a reader cannot do without has neither."""
     async with channel(stack, post.smtp) as email:
         for fact in facts:
-            await email.send(due(fact))
+            await hand(email, due(fact))
     for fact, message in zip(facts, post.mails(), strict=True):
         link = re.search(r"https://shop\.example/unsubscribe/([\w-]+)", parts(message)[0])
         if KINDS[type(fact)] is not Kind.ORDERS:
@@ -80,7 +89,7 @@ async def test_mails_of_orders_can_be_stopped(post: Any, stack: Settings, due: A
 async def test_a_guest_has_no_preferences(post: Any, stack: Settings, due: Any, order: Any) -> None:
     """Their mail says why it comes, and greets nobody by name."""
     async with channel(stack, post.smtp) as email:
-        await email.send(due(order(user_id=None), contact=Contact("guest@example.org")))
+        await hand(email, due(order(user_id=None), contact=Contact("guest@example.org")))
     (message,) = post.mails()
 
     assert parts(message)[0].startswith("Hello,\n")
@@ -93,7 +102,7 @@ async def test_strangers_write_no_headers_and_no_markup(post: Any, stack: Settin
     lines = [{"sku": "A", "name": f"<b>{EVIL}", "quantity": 1, "unit_price": 1}]
     fact = order(events.OrderCancelled, number=f"S-1{EVIL}", reason=f"<img src=x>{EVIL}", lines=lines)
     async with channel(stack, post.smtp) as email:
-        await email.send(due(fact, name=f'"{EVIL}", <eve@example.org>'))
+        await hand(email, due(fact, name=f'"{EVIL}", <eve@example.org>'))
     (message,) = post.mails()
     plain, html = parts(message)
 
@@ -111,7 +120,7 @@ async def test_strangers_write_no_headers_and_no_markup(post: Any, stack: Settin
 async def test_addresses_of_the_world(post: Any, stack: Settings, due: Any, order: Any, recipient: str) -> None:
     """Letters of all scripts on both sides of the @; a domain goes as servers know it."""
     async with channel(stack, post.smtp) as email:
-        await email.send(due(order(), email=recipient, name="Zoë 语"))
+        await hand(email, due(order(), email=recipient, name="Zoë 语"))
     (message,) = post.mails()
     domains = {"bücher.example": "xn--bcher-kva.example", "straße.example": "xn--strae-oqa.example", "example.org": "example.org"}
     local, _, domain = recipient.partition("@")
@@ -120,18 +129,18 @@ async def test_addresses_of_the_world(post: Any, stack: Settings, due: Any, orde
     assert message["To"].addresses[0].display_name.encode(errors="surrogateescape").decode() == "Zoë 语"
 
 
-async def test_one_connection_serves_many(post: Any, stack: Settings, due: Any, order: Any) -> None:
-    """It is kept from mail to mail, and made anew when the server has closed it."""
+async def test_connections_are_kept(post: Any, stack: Settings, due: Any, order: Any) -> None:
+    """One serves mail after mail; where the server has closed it, another is made; at the end none is left."""
     async with channel(stack, post.smtp) as email:
-        await email.send(due(order()))
-        first = email._client
-        await email.send(due(order()))
-        assert email._client is first
-        assert first
-        first.close()
-        await email.send(due(order()))
-        assert email._client is not first
-    assert (len(post.mails()), email._client) == (3, None)
+        kept = email._server._idle
+        await hand(email, due(order()))
+        [first] = kept
+        await hand(email, due(order()))
+        assert kept[0].client is first.client
+        first.client.close()
+        await hand(email, due(order()))
+        assert kept[0].client is not first.client
+    assert (len(post.mails()), kept) == (3, [])
 
 
 class Answering:
@@ -164,10 +173,10 @@ async def test_answers_decide(stack: Settings, due: Any, order: Any, answers: di
     server = Answering(**answers)
     async with listening(server) as address, channel(stack, address) as email:
         with pytest.raises(SomsError, match=next(iter(answers.values()))[4:]) as refused:
-            await email.send(due(order()))
+            await hand(email, due(order()))
         assert isinstance(refused.value, FailedPrecondition) is permanent
         server.answers = {"RCPT": "250 OK", "DATA": "250 queued as 7"}
-        assert await email.send(due(order())) == "queued as 7"
+        assert await hand(email, due(order())) == "queued as 7"
 
 
 @contextlib.asynccontextmanager
@@ -184,7 +193,7 @@ async def test_an_address_for_nobody_is_refused(post: Any, stack: Settings, due:
     async with channel(stack, post.smtp) as email:
         for wrong in ("nobody", "a@b@c", "a b@example.org", ""):
             with pytest.raises(FailedPrecondition, match="no mail can go to"):
-                await email.send(due(order(), email=wrong))
+                await hand(email, due(order(), email=wrong))
     assert post.mails() == []
 
 
@@ -192,7 +201,7 @@ async def test_a_server_that_is_away_may_come_back(stack: Settings, due: Any, or
     """Nobody listens: an OSError, which is tried again."""
     async with channel(stack, f"127.0.0.1:{ports.choose(1)[0]}") as email:
         with pytest.raises(OSError, match="onnect"):
-            await email.send(due(order()))
+            await hand(email, due(order()))
 
 
 @pytest.mark.parametrize("wrong", ["", "ftp://mail.example", "smtp://mail.example?from=nobody", "mail.example:port"])
@@ -206,7 +215,7 @@ async def test_a_wrong_setting_is_named(stack: Settings, wrong: str) -> None:
 async def test_the_setting_says_who_sends(post: Any, stack: Settings, due: Any, order: Any) -> None:
     """Name and address, with %-signs for what a URL cannot hold."""
     async with channel(stack, f"smtp://{post.smtp}?from=The%20Shop%20<orders+eu@shop.example>") as email:
-        await email.send(due(order()))
+        await hand(email, due(order()))
     (message,) = post.mails()
 
     assert message["From"] == "The Shop <orders+eu@shop.example>"
