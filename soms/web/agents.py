@@ -20,6 +20,7 @@ from soms.discovery import Directory, Instance
 from soms.errors import SomsError, Unauthenticated, Unavailable
 from soms.rpc import context
 
+WAIT_SECONDS: Final = 3.0
 EVERY: Final[list[type[SomsError]]] = [SomsError, *SomsError.__subclasses__()]
 KINDS: Final = {kind.__name__: kind for kind in EVERY}
 
@@ -37,7 +38,7 @@ class Agents:
         Members of `query` that are None are left out. Raises SomsError, as the agent said it, and Unavailable where none says anything.
         """
         asked = {name: value for name, value in query.items() if value is not None}
-        instances = list(self._directory.instances(service))
+        instances = list(self._directory.instances(service) or await self._awaited(service))
         random.shuffle(instances)
         for instance in instances:
             try:
@@ -47,6 +48,10 @@ class Agents:
                 if method != "GET" and not isinstance(error, aiohttp.ClientConnectorError):
                     break
         raise Unavailable(f"no {service} answers", retry_after=1)
+
+    async def _awaited(self, service: str) -> tuple[Instance, ...]:
+        """The instances of an agent that is just starting, or is being started again."""
+        return await self._directory.wait_for(service, min(WAIT_SECONDS, context.deadline() - time.monotonic()))
 
     async def _ask(self, instance: Instance, method: str, path: str, body: Any, query: dict[str, str | int]) -> Any:
         call = context.current()

@@ -21,7 +21,7 @@ class Directory:
 
     def __init__(self, *instances: Instance) -> None:
         """Know these."""
-        self.known = list(instances)
+        self.known, self.coming = list(instances), list[Instance]()
         self.refreshed = 0
 
     def instances(self, name: str) -> tuple[Instance, ...]:
@@ -31,6 +31,13 @@ class Directory:
     def refresh_soon(self) -> None:
         """Count that it was asked to."""
         self.refreshed += 1
+
+    async def wait_for(self, name: str, timeout_seconds: float) -> tuple[Instance, ...]:
+        """Who comes within a moment."""
+        self.known, self.coming = self.coming, []
+        if not self.known:
+            raise Unavailable(f"{timeout_seconds:g}")
+        return tuple(self.known)
 
 
 class Agent:
@@ -162,3 +169,9 @@ async def test_nobody_there(agents: Agents, directory: Directory) -> None:
     directory.known = []
     with pytest.raises(Unavailable):
         await ask(agents)
+
+
+async def test_one_that_is_starting_is_waited_for(agents: Agents, directory: Directory) -> None:
+    """Right after a start a question waits a while instead of being refused."""
+    directory.known, directory.coming = [], directory.known
+    assert await ask(agents) == {}
