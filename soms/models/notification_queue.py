@@ -19,7 +19,7 @@ from soms.models.database import fetch
 from soms.models.notification import Channel, Status
 from soms.models.notification_plan import SECRET, TOLD, Contact, Planned, standing
 
-LEASE_SECONDS: Final = 60
+LEASE_SECONDS: Final = 30
 ATTEMPTS: Final = 8
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 3600.0
