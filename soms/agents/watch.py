@@ -28,6 +28,11 @@ STOP_SECONDS: Final = 20.0
 logger = logging.getLogger(__name__)
 
 
+def end_within(seconds: float) -> None:
+    """End this process, code 1, if it is still there then; the last call counts."""
+    faulthandler.dump_traceback_later(seconds, exit=True)
+
+
 class Watch:
     """Ends the process (code 1) after `limit_seconds` in which events wait, or it is not ready, and nothing moves.
 
@@ -58,7 +63,7 @@ class Watch:
         """Give the process 20 s to end, whatever moves."""
         if not self._leaving:
             self._leaving = True
-            faulthandler.dump_traceback_later(STOP_SECONDS, exit=True)
+            end_within(STOP_SECONDS)
 
     async def run_once(self) -> None:
         """Look whether anything has moved since the last time."""
@@ -79,7 +84,7 @@ class Watch:
 
     def _live(self) -> None:
         if not self._leaving:
-            faulthandler.dump_traceback_later(self._limit, exit=True)
+            end_within(self._limit)
 
     def _sources(self) -> list[TopicPartition]:
         """The partitions of this worker whose events are handled."""

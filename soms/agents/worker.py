@@ -30,7 +30,7 @@ from soms.agents.guard import Guard, Handler, Patience, Probe
 from soms.agents.lanes import Lanes
 from soms.agents.process import Vitals, listening
 from soms.agents.slot import Slot, taken
-from soms.agents.watch import LIMIT_SECONDS, Watch
+from soms.agents.watch import LIMIT_SECONDS, Watch, end_within
 from soms.config import Settings
 from soms.discovery import Registration, registered
 from soms.errors import FailedPrecondition, Unavailable
@@ -43,6 +43,7 @@ ABSENT_SECONDS: Final = 5.0
 PATIENCE: Final = Patience()
 # a drain, a commit, and some connections to close
 STOP_SECONDS: Final = 13.0
+LOOP_SECONDS: Final = 5.0
 BUFFERED: Final = 10_000
 logger = logging.getLogger(__name__)
 
@@ -103,19 +104,23 @@ def run(service: str, build: Build, *, limit_seconds: float = LIMIT_SECONDS) -> 
 
 
 async def _work(settings: Settings, stop: Stop, service: str, build: Build, *, number: int | None, limit_seconds: float) -> None:
-    async with contextlib.AsyncExitStack() as stack:
-        slot = stack.enter_context(taken(settings, service, number))
-        replicas = await topics.wait_for(settings, [topics.dead_letters(service)])
-        worker = Worker(settings, service, slot, replicas)
-        await stack.enter_async_context(build(worker))
-        await topics.wait_for(settings, worker.topics)
-        registration = await stack.enter_async_context(_present(worker, service))
-        watch = Watch(settings.kafka or "", worker.app, worker.attempts, limit_seconds)
-        await stack.enter_async_context(watch.running())
-        await stack.enter_async_context(_flowing(worker, registration, watch))
-        stop.ready()
-        logger.info("working", extra={"slot": slot.number, "address": f"{settings.host}:{slot.port}"})
-        await _until(worker, stop)
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            slot = stack.enter_context(taken(settings, service, number))
+            replicas = await topics.wait_for(settings, [topics.dead_letters(service)])
+            worker = Worker(settings, service, slot, replicas)
+            await stack.enter_async_context(build(worker))
+            await topics.wait_for(settings, worker.topics)
+            registration = await stack.enter_async_context(_present(worker, service))
+            watch = Watch(settings.kafka or "", worker.app, worker.attempts, limit_seconds)
+            await stack.enter_async_context(watch.running())
+            await stack.enter_async_context(_flowing(worker, registration, watch))
+            stop.ready()
+            logger.info("working", extra={"slot": slot.number, "address": f"{settings.host}:{slot.port}"})
+            await _until(worker, stop)
+    finally:
+        # all that is left is the loop, which would wait for what a crash has left in it
+        end_within(LOOP_SECONDS)
 
 
 @contextlib.asynccontextmanager
@@ -165,4 +170,5 @@ async def _until(worker: Worker, stopping: asyncio.Event) -> None:
     for one in waiting:
         one.cancel()
     if worker.app.crashed:
-        raise Unavailable(f"the worker crashed: {worker.app.crash_reason!r}")
+        logger.critical("the worker crashed: %r", worker.app.crash_reason)
+        raise Unavailable("the worker crashed")

@@ -99,7 +99,7 @@ async def test_thousands_of_spoilt_records(group: Any, until: Any) -> None:
     chance = random.Random(1)
     async with AIOKafkaProducer(bootstrap_servers=group.bootstrap, linger_ms=5) as producer:
         sending = []
-        for _ in range(3_000):
+        for _ in range(1_500):
             key, value, headers = spoilt(chance)
             sending.append(await producer.send(group.topic, value, key=key if value is not None else key or b"", headers=headers))
         await asyncio.gather(*sending)
