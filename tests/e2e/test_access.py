@@ -36,6 +36,7 @@ TABLE = {
     "DELETE /users/me/addresses/{id}": OWN.format(204),
     "GET /users/me/preferences": PEOPLE.format(200),
     "PUT /users/me/preferences": PEOPLE.format(200),
+    "GET /users/me/notifications": PEOPLE.format(200),
     "GET /users": STAFF.format(200),
     "GET /users/{id}": STAFF.format(200),
     "PUT /users/{id}/roles": ADMIN.format(200),
@@ -56,6 +57,8 @@ TABLE = {
     "POST /orders/{id}/ship": STAFF.format(200),
     "POST /orders/{id}/deliver": STAFF.format(200),
     "POST /orders/{id}/return": STAFF.format(200),
+    "GET /notifications": STAFF.format(200),
+    "POST /notifications/{id}/redeliver": STAFF.format(202),
 }
 OPERATIONS = {f"GET {path}" for path in ("/healthz", "/readyz", "/metrics", "/.well-known/jwks.json")}
 LED_ON = {"ship": ["pay"], "deliver": ["pay", "ship"], "return": ["pay", "ship", "deliver"]}
@@ -91,7 +94,14 @@ class World:
             for step in LED_ON.get(path.rpartition("/")[2], []):
                 await staff("POST", f"orders/{order['id']}/{step}")
             return path.format(id=order["id"])
+        if path.startswith("/notifications/{id}"):
+            return path.format(id=await self.stack.until(self.notification))
         return path.format(sku=self.sku)
+
+    async def notification(self) -> Any:
+        """The id of something that was sent, once there is one."""
+        answer = await self.callers["staff"]("GET", "notifications?status=sent&limit=1")
+        return next((item["id"] for item in answer.body["items"]), None)
 
     def order(self) -> Any:
         """The body of an order."""
