@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -59,6 +60,12 @@ TABLE = {
     "POST /orders/{id}/return": STAFF.format(200),
     "GET /notifications": STAFF.format(200),
     "POST /notifications/{id}/redeliver": STAFF.format(202),
+    "GET /webhooks": STAFF.format(200),
+    "POST /webhooks": STAFF.format(201),
+    "GET /webhooks/{id}": STAFF.format(200),
+    "PATCH /webhooks/{id}": STAFF.format(200),
+    "DELETE /webhooks/{id}": STAFF.format(204),
+    "POST /webhooks/{id}/rotate-secret": STAFF.format(200),
 }
 OPERATIONS = {f"GET {path}" for path in ("/healthz", "/readyz", "/metrics", "/.well-known/jwks.json")}
 LED_ON = {"ship": ["pay"], "deliver": ["pay", "ship"], "return": ["pay", "ship", "deliver"]}
@@ -96,12 +103,27 @@ class World:
             return path.format(id=order["id"])
         if path.startswith("/notifications/{id}"):
             return path.format(id=await self.stack.until(self.notification))
+        if path.startswith("/webhooks/{id}"):
+            return path.format(id=(await staff("POST", "webhooks", self.webhook())).body["id"])
         return path.format(sku=self.sku)
 
     async def notification(self) -> Any:
         """The id of something that was sent, once there is one."""
         answer = await self.callers["staff"]("GET", "notifications?status=sent&limit=1")
         return next((item["id"] for item in answer.body["items"]), None)
+
+    def bodies(self) -> Any:
+        """Bodies by route, where the document's own would not do."""
+        return {
+            "POST /orders": self.order(),
+            "POST /orders/{id}/return": None,
+            "POST /webhooks": self.webhook(),
+            "PATCH /webhooks/{id}": {"active": False},
+        }
+
+    def webhook(self) -> Any:
+        """The body of a webhook that no other has."""
+        return {"url": f"https://hook-{next(numbers)}.invalid/", "event_types": ["soms.user.anonymised.v1"]}
 
     def order(self) -> Any:
         """The body of an order."""
@@ -128,11 +150,7 @@ class World:
                 return known if route.endswith("login") else {"refresh_token": login.body["refresh_token"]}
             case "POST /products":
                 return self.example(route) | {"sku": f"ACCESS-{next(numbers)}"}
-            case "POST /orders":
-                return self.order()
-            case "POST /orders/{id}/return":
-                return None
-        return self.example(route)
+        return self.bodies().get(route, self.example(route))
 
 
 @pytest.fixture(scope="module")
@@ -142,11 +160,12 @@ async def document(stack: Any) -> Any:
 
 
 @pytest.fixture
-async def world(stack: Any, document: Any) -> World:
+async def world(stack: Any, document: Any) -> AsyncIterator[World]:
     """A world of its own."""
     world = World(stack, document)
     await world.populate()
-    return world
+    yield world
+    await stack.rows("delete from notifications.webhook")
 
 
 def test_every_route_is_in_the_table(document: Any) -> None:

@@ -57,6 +57,15 @@ ROUTES = {
     "POST /orders/{id}/ship": f"{CHANGE} forbidden",
     "POST /orders/{id}/deliver": f"{CHANGE} forbidden",
     "POST /orders/{id}/return": f"{CHANGE} forbidden over_return",
+    "GET /users/me/notifications": "unauthenticated",
+    "GET /notifications": "unauthenticated forbidden",
+    "POST /notifications/{id}/redeliver": "unauthenticated forbidden not_found failed_precondition",
+    "GET /webhooks": "unauthenticated forbidden",
+    "POST /webhooks": "unauthenticated forbidden url_taken",
+    "GET /webhooks/{id}": "unauthenticated forbidden not_found",
+    "PATCH /webhooks/{id}": "unauthenticated forbidden not_found url_taken stale_version",
+    "DELETE /webhooks/{id}": "unauthenticated forbidden not_found stale_version",
+    "POST /webhooks/{id}/rotate-secret": "unauthenticated forbidden not_found stale_version",
 }
 
 
@@ -105,10 +114,11 @@ async def everything(client: Any, path: str) -> list[Any]:
 
 @pytest.fixture
 async def restored(stack: Any, admin: Any) -> AsyncIterator[None]:
-    """Afterwards goods, stock and roles are as they were before, and nobody is locked out."""
+    """Afterwards goods, stock and roles are as they were before, nobody is locked out, and no webhook is left."""
     goods, people = await everything(admin, "products"), await everything(admin, "users")
     yield
     await stack.rows("delete from users.failed_logins")
+    await stack.rows("delete from notifications.webhook")
     for product in goods:
         sku, members = quote(product["sku"], safe=""), ("name", "description", "category", "price", "currency", "active")
         await admin("PATCH", f"products/{sku}", {name: product[name] for name in members})

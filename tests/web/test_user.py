@@ -80,11 +80,11 @@ async def test_the_first_admin_can_sign_in(client: Any, services: Any) -> None:
 )
 async def test_wrong_credentials(client: Any, services: Any, path: str, body: Any, reason: str) -> None:
     """401 with a word for what kind of credential it was."""
-    services.users.answers = dict.fromkeys(services.users.answers, Unauthenticated("ada is locked", reason=reason))
+    services.users.answers = dict.fromkeys(services.users.answers, Unauthenticated("this account is locked", reason=reason))
     reply = await client("POST", f"/auth/{path}", json=body)
 
     assert reply.problem == (401, reason)
-    assert b"ada" not in reply.body
+    assert b"locked" not in reply.body
 
 
 @pytest.mark.parametrize(
