@@ -115,11 +115,17 @@ class Group:
         found = await self.places()
         return bool(found) and not any(place.behind for place in found.values())
 
-    def noted(self, what: str) -> Counter[Spot]:
-        """How often a handler noted this, by partition and offset."""
+    def noted(self, what: str, by: Child | None = None) -> Counter[Spot]:
+        """How often a handler noted this, or the handlers of one worker did, by partition and offset."""
         file = self.folder / "notes"
-        lines = file.read_text().splitlines() if file.exists() else []
-        return Counter((int(line.split()[1]), int(line.split()[2])) for line in lines if line.startswith(f"{what} "))
+        notes = [line.split() for line in file.read_text().splitlines()] if file.exists() else []
+        pid = str(by.process.pid) if by else None
+        return Counter((int(note[1]), int(note[2])) for note in notes if note[0] == what and pid in {None, note[3]})
+
+    async def uncommitted(self, worker: Child) -> int:
+        """How many events a worker has done without a commit."""
+        committed = {place.partition: one.committed for place, one in (await self.places()).items()}
+        return sum(offset >= committed.get(partition, offset + 1) for partition, offset in self.noted("done", worker))
 
     def lost(self) -> set[Spot]:
         """Where events lie that were never handled to the end."""

@@ -35,7 +35,7 @@ def note(what: str) -> None:
     """Write down what happens to the event under way, past any buffer."""
     event = faust.current_event()
     assert event
-    os.write(LOG, f"{what} {event.message.partition} {event.message.offset} {time.time()}\n".encode())
+    os.write(LOG, f"{what} {event.message.partition} {event.message.offset} {os.getpid()} {time.time()}\n".encode())
 
 
 async def handle(envelope: Envelope) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 WORK = ["work 0.004"]
+UNCOMMITTED = 12
 
 
 async def loaded(group: Any, until: Any, *happening: Any) -> None:
@@ -83,9 +84,18 @@ async def test_without_a_commit_events_are_done_twice(group: Any, until: Any) ->
 
 
 async def kill_and_start(group: Any, until: Any) -> None:
-    """Kill the last worker in mid-work, and start another in its slot."""
+    """Kill the last worker in mid-work, with events done and not committed, and start another in its slot."""
     await after(group, until)
     victim = group.children[-1]
+
+    async def caught() -> bool:
+        victim.process.send_signal(signal.SIGSTOP)
+        if await group.uncommitted(victim) > UNCOMMITTED:
+            return True
+        victim.process.send_signal(signal.SIGCONT)
+        return False
+
+    await until(caught)
     victim.process.kill()
     await victim.wait()
     await group.start()
