@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from soms.config import Settings
 from soms.local import postgres
@@ -18,7 +20,31 @@ where schemaname = any($1) and tablename <> 'tortoise_migrations'
 """
 
 
+# what shares a running stack or a broker stays in one process; the longest first, so that two processes end at about the same time
+GROUPS = ("tests/e2e/", "tests/agents/worker/", "tests/agents/")
 Eventually = Callable[[Callable[[], Awaitable[object]]], Awaitable[None]]
+
+
+class Groups(LoadScopeScheduling):
+    """Tests of a group run in one process, and so do those of any other file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group(nodeid)
+
+
+def group(nodeid: str) -> str:
+    """Where a test belongs."""
+    return next((one for one in GROUPS if nodeid.startswith(one)), nodeid.partition("::")[0])
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
+    """Have several processes share the tests group by group."""
+    return Groups(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the groups."""
+    items.sort(key=lambda item: (*GROUPS, group(item.nodeid)).index(group(item.nodeid)))
 
 
 @pytest.fixture(scope="session")

@@ -35,6 +35,9 @@ KNOWN_BY = {
 }
 
 
+FREEDOMS = {"SOMS_RATE_LIMIT": "off", "SOMS_WEBHOOK_PRIVATE": "true"}
+
+
 class Answer(NamedTuple):
     """What came back."""
 
@@ -67,7 +70,12 @@ class Stack:
         """Nothing runs yet."""
         self.home, self.output = home, home.with_suffix(".output")
         self.url = f"http://127.0.0.1:{port}"
-        self.environment = os.environ | {"SOMS_HOME": str(home), "SOMS_WEB_PORT": str(port), "SOMS_RATE_LIMIT": "off"}
+        self.environment = os.environ | {
+            "SOMS_HOME": str(home),
+            "SOMS_WEB_PORT": str(port),
+            "SOMS_RATE_LIMIT": "off",
+            "SOMS_WEBHOOK_PRIVATE": "true",
+        }
         self.session: aiohttp.ClientSession
         self.issue: Callable[[str, str], Awaitable[str]]
 
