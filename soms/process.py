@@ -48,8 +48,7 @@ def run(service: str, work: Callable[[Settings, Stop], Awaitable[None]], *, back
     settings = config.settings()
     soms_logging.setup(service, settings.log_level)
     try:
-        with contextlib.suppress(asyncio.CancelledError):  # told to stop before it was ready
-            uvloop.run(_until_told(settings, work))
+        uvloop.run(_until_told(settings, work))
     except SomsError as error:
         log.critical("cannot serve: %s", error.message)
         raise SystemExit(1) from error
@@ -59,7 +58,11 @@ async def _until_told(settings: Settings, work: Callable[[Settings, Stop], Await
     stop = Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.tell)
-    await work(settings, stop)
+    try:
+        await work(settings, stop)
+    except asyncio.CancelledError:
+        if not stop.is_set():  # whoever cancelled, it was not a signal
+            raise
 
 
 def _give_way() -> None:
