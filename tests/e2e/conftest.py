@@ -129,7 +129,7 @@ class Stack:
         with self.output.open("ab") as output:
             return await Child.spawn(command, environment, output)
 
-    async def until(self, condition: Callable[[], Any], seconds: float = 20) -> Any:
+    async def until(self, condition: Callable[[], Any], seconds: float = 45) -> Any:
         """The first true answer of `condition`, which may be a coroutine function; OSError counts as no."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

@@ -21,7 +21,12 @@ async def test_an_order_is_heard_of(stack: Any, receiver: Receiver) -> None:
     """Once, signed by the secret that was shown, and after a rotation by both; staff sees each delivery and has it sent again."""
     staff, ann = await stack.client("webhooks@example.org", "staff"), await stack.client("hooked@example.org")
     asked = {"url": receiver.url, "event_types": ["soms.order.placed.v1", "soms.order.paid.v1"]}
-    webhook = (await staff("POST", "webhooks", asked)).body
+
+    async def added() -> Any:
+        answer = await staff("POST", "webhooks", asked)
+        return answer.body if answer.status == 201 else None
+
+    webhook = await stack.until(added)
     lines = {"lines": [{"sku": "MUG-BLUE", "quantity": 1}]}
     order = (await ann("POST", "orders", lines, Idempotency_Key=uuid4().hex)).body
     [placed] = await stack.until(lambda: receiver.got)
