@@ -31,7 +31,7 @@ async def test_rapid_reset(served: Any) -> None:
         code = await wire.closed()
 
     assert code in (11, None)  # None where the network drops the GOAWAY with what was still on its way
-    assert max(waits) < 0.5  # 50 ms on a quiet machine; 4 s without the guard
+    assert max(waits) < 2  # 50 ms on a quiet machine; 4 s without the guard
     await served.nothing_left()
 
 

@@ -158,7 +158,7 @@ async def test_frozen_process_costs_only_its_deadline(registry: Settings) -> Non
         found = await under_load(services, freeze())
 
     failed = found.total() - found["answered"]
-    assert time.monotonic() - started < 2.5 + 0.6 + 2.5
+    assert time.monotonic() - started < 2.5 + 0.6 + 5
     assert found["answered"] > 200
     assert failed <= 32
 

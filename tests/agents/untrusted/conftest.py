@@ -59,7 +59,7 @@ class Shelf:
         """Write a record; where it lies."""
         return await self.producer.send_and_wait(TOPIC, value, key=str(self.order_id).encode(), headers=headers)
 
-    async def done(self, seconds: float = 30) -> None:
+    async def done(self, seconds: float = 90) -> None:
         """Wait until the process is done with all that lies in the topic."""
 
         async def through() -> bool:

@@ -31,7 +31,7 @@ table = app.Table("counts", default=int)
 
 def note(what: str, message: object) -> None:
     """Write down what happens, past any buffer."""
-    os.write(LOG, f"{what} {message.partition} {message.offset}\n".encode())  # type: ignore[attr-defined]
+    os.write(LOG, f"{what} {message.partition} {message.offset} {os.getpid()}\n".encode())  # type: ignore[attr-defined]
 
 
 @app.agent(source)
