@@ -1,9 +1,9 @@
 """How people are reached, as the user service tells. Knows no event."""
 
 import datetime as dt
+from collections.abc import Collection
 from uuid import UUID
 
-from soms.errors import NotFound
 from soms.models.notification import Channel
 from soms.models.notification_plan import Contact, QuietHours
 from soms.rpc.gen.soms import v1
@@ -16,13 +16,12 @@ class Contacts:
         """`users` is called as a service."""
         self._users = users
 
-    async def of(self, user_id: UUID) -> Contact | None:
-        """How to reach somebody; None for who is no more. Raises SomsError where the service does not answer."""
-        try:
-            answer = await self._users.get_contact(v1.GetContactRequest(str(user_id)))
-        except NotFound:
-            return None
-        return contact(answer)
+    async def of(self, user_ids: Collection[UUID]) -> dict[UUID, Contact]:
+        """How to reach these people, less those who are no more. Raises SomsError where the service does not answer."""
+        if not user_ids:
+            return {}
+        answer = await self._users.list_contacts(v1.ListContactsRequest(user_ids=[str(one) for one in user_ids]))
+        return {found.user_id: found for found in map(contact, answer.contacts) if found.user_id}
 
     async def staff(self) -> list[Contact]:
         """How to reach those who look after the shop. Raises SomsError where the service does not answer."""

@@ -9,12 +9,11 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from soms.agents import notification_views, webhook_views
-from soms.agents.announcer import Announcer
 from soms.agents.burial import Burial, Put
 from soms.agents.contacts import Contacts
 from soms.agents.delivery import Carrier, Delivery
 from soms.agents.email import mails
-from soms.agents.notifier import CONSUMER, Notifier
+from soms.agents.intake import CONSUMER, Intake
 from soms.agents.rendering import Writer
 from soms.agents.sms import text_messages
 from soms.agents.topics import dead_letters
@@ -22,7 +21,6 @@ from soms.agents.webhook import webhook_posts
 from soms.agents.worker import Worker, run
 from soms.config import Settings
 from soms.discovery import discovering
-from soms.envelope import Envelope
 from soms.events import OrderEvent, ProductEvent, UserEvent
 from soms.models import notification_queue as queue
 from soms.models.database import connected, fetch
@@ -52,14 +50,15 @@ async def notifying(worker: Worker) -> AsyncIterator[None]:
                 if not channels or delivery.channel in channels:
                     delivery.pulse.soon()
 
-        notifier = Notifier(Contacts(services.as_service.users), {carrier.channel for carrier in carriers}, wake)
-        _listen(worker, services, notifier, Announcer(lambda: wake(Channel.WEBHOOK)))
+        intake = Intake(Contacts(services.as_service.users), {carrier.channel for carrier in carriers}, wake)
+        _listen(worker, services, intake)
         verifier = Verifier(settings)
         worker.routes += [*notification_views.routes(verifier, wake), *webhook_views.routes(verifier, private=settings.webhook_private)]
         for pulse in (burial.pulse, Pulse("pruning notifications", queue.prune, PRUNE_SECONDS)):
             await stack.enter_async_context(pulse.running())
         for delivery in deliveries:
             await stack.enter_async_context(delivery.running())
+        stack.push_async_callback(intake.rounds.drained)
         yield
 
 
@@ -71,18 +70,13 @@ async def carrying(settings: Settings) -> AsyncIterator[Sequence[Carrier]]:
         yield [mail, *([sms] if sms else []), webhooks]
 
 
-def _listen(worker: Worker, services: Services, notifier: Notifier, announcer: Announcer) -> None:
+def _listen(worker: Worker, services: Services, intake: Intake) -> None:
     async def there() -> bool:
         await fetch("notifications", "select 1")
         return await services.probes["user"]()
 
-    async def handle(envelope: Envelope) -> None:
-        # first what needs nobody else
-        await announcer.handle(envelope)
-        await notifier.handle(envelope)
-
     for kind in (OrderEvent, ProductEvent, UserEvent):
-        worker.consume(kind.topic, handle, probe=there)
+        worker.consume(kind.topic, intake.handle, probe=there)
 
 
 def _letterbox(worker: Worker) -> Put:

@@ -8,7 +8,7 @@ import enum
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -33,7 +33,7 @@ PRUNED: Final = 1000
 
 ADD: Final = """
 insert into notification (event_id, event_type, order_id, user_id, channel, recipient, status, next_attempt_at, payload)
-select $1, $2, $3, * from unnest($4::uuid[], $5::text[], $6::text[], $7::text[], $8::timestamptz[], $9::jsonb[])
+select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::timestamptz[], $9::jsonb[])
 on conflict (event_id, channel, recipient) do nothing
 """
 # What is told of an order by one channel goes in the order in which it happened: a later message waits for an earlier one.
@@ -93,6 +93,15 @@ class Outcome(enum.StrEnum):
     REFUSED = "refused"
 
 
+class Told(NamedTuple):
+    """What is to be told of an event."""
+
+    event_id: UUID
+    event_type: str
+    order_id: UUID | None
+    planned: Sequence[Planned]
+
+
 @dataclass(frozen=True)
 class Due:
     """A notification to be sent now, by whoever holds this. `key` stays the same over all attempts, so that a provider knows it again."""
@@ -120,15 +129,16 @@ class Due:
         return bool(until) and dt.datetime.fromisoformat(until) < dt.datetime.now(dt.UTC)
 
 
-async def add(event_id: UUID, event_type: str, order_id: UUID | None, planned: Sequence[Planned]) -> None:
-    """Keep notifications of an event, in the transaction under way; those there are already stay.
+async def add(*told: Told) -> None:
+    """Keep notifications of events, in the transaction under way; those there are already stay.
 
     Raises InvalidArgument for what no database keeps.
     """
-    if not planned:
+    rows = [(one.event_id, one.event_type, one.order_id, *planned) for one in told for planned in one.planned]
+    if not rows:
         return
     try:
-        await fetch("notifications", ADD, event_id, event_type, order_id, *map(list, zip(*planned, strict=True)))
+        await fetch("notifications", ADD, *map(list, zip(*rows, strict=True)))
     except asyncpg.DataError as cause:
         raise InvalidArgument(f"this cannot be kept: {cause}", reason="unreadable") from cause
 

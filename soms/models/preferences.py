@@ -73,15 +73,22 @@ async def of(user_id: UUID) -> Preferred:
     """What somebody wants."""
     with outages():
         said = await Preferences.filter(user_id=user_id).first()
-    return Preferred(Wishes.model_validate(said.wishes), said.version) if said else Preferred(Wishes(), 1)
+    return _preferred(said)
 
 
 async def of_team(roles: Collection[str]) -> list[tuple[User, Preferred]]:
     """Staff and admins who hold one of these roles, at most `TEAM_LIMIT` of them, and what they want."""
-    ids = [row["id"] for row in await fetch("users", TEAM, list(roles))]
+    return await of_people([row["id"] for row in await fetch("users", TEAM, list(roles))])
+
+
+async def of_people(user_ids: Collection[UUID]) -> list[tuple[User, Preferred]]:
+    """These people, in the order in which they joined, and what they want; unknown and anonymised ones are left out."""
+    if not user_ids:
+        return []
     with outages():
-        people = await User.filter(id__in=ids).order_by("id")
-        return [(user, await of(user.id)) for user in people]
+        people = await User.filter(id__in=user_ids, email__isnull=False).order_by("id")
+        said = {one.user_id: one for one in await Preferences.filter(user_id__in=user_ids)}  # type: ignore[attr-defined] # Tortoise's column
+    return [(user, _preferred(said.get(user.id))) for user in people]
 
 
 async def say(user_id: UUID, wishes: Wishes, if_version: int | None = None) -> Preferred:
@@ -106,3 +113,7 @@ async def stop(user_id: UUID, channel: str) -> None:
         await profile.locked(user_id)
         wishes = (await of(user_id)).wishes
         await say(user_id, wishes.model_copy(update={channel: Channel(orders=False, news=False)}))
+
+
+def _preferred(said: Preferences | None) -> Preferred:
+    return Preferred(Wishes.model_validate(said.wishes), said.version) if said else Preferred(Wishes(), 1)

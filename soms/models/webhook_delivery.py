@@ -4,9 +4,11 @@ A webhook that fails rests, longer each time, so that its deadlines hold up nobo
 """
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 from uuid import UUID
 
+import asyncpg
 import orjson
 
 from soms.envelope import Envelope
@@ -22,7 +24,7 @@ LONGEST_REST_SECONDS: Final = 300
 FAILURES: Final = 10
 FAILING: Final = dt.timedelta(days=5)
 
-LISTENING: Final = "select id::text, url, resting_until from webhook where active and event_types && $1::text[] order by id"
+LISTENING: Final = "select id::text, url, resting_until, event_types from webhook where active and event_types && $1::text[] order by id"
 TARGET: Final = """
 select url, active, secret, case when previous_until > now() then previous_secret end as previous from webhook where id = $1
 """
@@ -54,14 +56,23 @@ class Target(NamedTuple):
     secrets: tuple[str, ...]
 
 
-async def plan(envelope: Envelope, now: dt.datetime) -> list[Planned]:
-    """A notification for each webhook that hears of such an event. Imported orders and what is too old are news to nobody."""
+async def plan(envelopes: Sequence[Envelope], now: dt.datetime) -> list[list[Planned]]:
+    """For each event, a notification for each webhook that hears of it. Imported orders and what is too old are news to nobody."""
+    types = {one.type for one in envelopes if _is_news(one, now)}
+    rows = await fetch("notifications", LISTENING, [ALL, *types]) if types else []
+    return [_planned(one, [row for row in rows if {ALL, one.type} & set(row["event_types"])], now) for one in envelopes]
+
+
+def _is_news(envelope: Envelope, now: dt.datetime) -> bool:
     event = envelope.event
     imported = isinstance(event, OrderEvent) and event.external_number
-    if event is None or imported or envelope.type not in HEARD or envelope.time + FRESH < now:
+    return not (event is None or imported or envelope.type not in HEARD or envelope.time + FRESH < now)
+
+
+def _planned(envelope: Envelope, rows: Sequence[asyncpg.Record], now: dt.datetime) -> list[Planned]:
+    if not rows or envelope.event is None or not _is_news(envelope, now):
         return []
-    told = {"event": event.model_dump(mode="json"), "at": envelope.time, "until": None}
-    rows = await fetch("notifications", LISTENING, [ALL, envelope.type])
+    told = {"event": envelope.event.model_dump(mode="json"), "at": envelope.time, "until": None}
     return [
         Planned(
             None,

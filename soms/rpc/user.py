@@ -153,8 +153,9 @@ class UserServicer(v1.UserServiceBase):
 
     @allows("service")
     async def list_contacts(self, message: v1.ListContactsRequest) -> v1.ListContactsResponse:
-        """How to reach those who hold a role."""
-        found = await preferences.of_team(message.roles)
+        """How to reach those who are named, or who hold a role."""
+        wanted = messages.identities(message.user_ids)
+        found = await (preferences.of_people(wanted) if message.user_ids else preferences.of_team(message.roles))
         return v1.ListContactsResponse([v1.GetContactResponse(messages.user(user), messages.preferences(wants)) for user, wants in found])
 
     @allows("service")

@@ -1,11 +1,13 @@
 """People on the wire: models of the domain to messages of `soms.v1`, and requests to values of the domain."""
 
+import contextlib
+from collections.abc import Collection
 from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import AfterValidator
 
-from soms.errors import NotFound
+from soms.errors import InvalidArgument, NotFound
 from soms.models.address import Address
 from soms.models.credential import NewPassword
 from soms.models.preferences import Preferred, Wishes
@@ -14,6 +16,7 @@ from soms.rpc.gen.soms import v1
 from soms.values import Email, OptionalLine, PostalAddress, Value
 
 PASSWORD_LIMIT_BYTES = 256
+PEOPLE_LIMIT = 500
 ADDRESS_MEMBERS = tuple(PostalAddress.model_fields)
 
 
@@ -47,6 +50,17 @@ def identity(text: str) -> UUID:
         return UUID(text)
     except ValueError as cause:
         raise NotFound("there is no such person or address") from cause
+
+
+def identities(texts: Collection[str]) -> set[UUID]:
+    """Ids, less those of nothing. Raises InvalidArgument for more than `PEOPLE_LIMIT`."""
+    if len(texts) > PEOPLE_LIMIT:
+        raise InvalidArgument(f"at most {PEOPLE_LIMIT} people at once", reason="invalid_parameter")
+    found = set[UUID]()
+    for text in texts:
+        with contextlib.suppress(NotFound):
+            found.add(identity(text))
+    return found
 
 
 def user(found: User) -> v1.User:

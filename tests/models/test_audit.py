@@ -92,7 +92,7 @@ async def world(database: None, settings: Settings) -> None:
         await fetch(schema, "update outbox set published_at = now()")
     for row in await fetch("orders", TELL):
         told = [Planned(ANN, Channel.EMAIL, "ann@example.org", Status.SUPPRESSED, None, None)]
-        await queue.add(row["event_id"], row["type"], UUID(row["key"]), told)
+        await queue.add(queue.Told(row["event_id"], row["type"], UUID(row["key"]), told))
 
 
 async def placed() -> UUID:

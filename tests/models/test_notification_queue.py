@@ -39,7 +39,7 @@ def planned(recipient: str = "ann@example.org", status: Status = Status.PENDING,
 async def add(*rows: Planned, event_id: UUID | None = None, event_type: str = PLACED, order_id: UUID | None = None) -> None:
     """Keep these, as of one event."""
     async with transaction("notifications"):
-        await queue.add(event_id or uuid4(), event_type, order_id, rows)
+        await queue.add(queue.Told(event_id or uuid4(), event_type, order_id, rows))
 
 
 async def claimed(limit: int = 100) -> list[Due]:

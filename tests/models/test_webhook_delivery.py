@@ -43,9 +43,9 @@ async def added(url: str = "https://hook.example/", *event_types: str) -> UUID:
 
 async def told(event: Event) -> list[str]:
     """Who hears of an event, sorted; they are told."""
-    planned = await webhook_delivery.plan(envelope(event), NOW)
+    [planned] = await webhook_delivery.plan([envelope(event)], NOW)
     async with transaction("notifications"):
-        await queue.add(uuid4(), event.type, None, planned)
+        await queue.add(queue.Told(uuid4(), event.type, None, planned))
     return sorted(one.recipient for one in planned)
 
 
@@ -84,7 +84,7 @@ async def test_what_nobody_hears(event: Event, time: dt.datetime) -> None:
     """Tokens of people, imported orders and news of last week go to no webhook, even if it asked for all."""
     await added()
 
-    assert await webhook_delivery.plan(envelope(event, time), NOW) == []
+    assert await webhook_delivery.plan([envelope(event, time)], NOW) == [[]]
 
 
 async def test_failures_have_it_rest() -> None:

@@ -48,6 +48,22 @@ async def test_the_team_is_found_by_role(users: v1.UserServiceStub) -> None:
     assert (await users.list_contacts(Ask(["root"]), timeout=5)).contacts == []
 
 
+async def test_people_are_found_by_id(users: v1.UserServiceStub) -> None:
+    """Each of those named once, with what they want, whatever their roles; unknown and forgotten ones and what is no id are left out."""
+    ann, bob, cid, dee = [await person(name, *roles) for name, *roles in (["ann"], ["bob", "staff"], ["cid"], ["dee"])]
+    await preferences.say(bob.id, Wishes(time_zone="Europe/Vienna"))
+    await user.anonymise(cid.id)
+    asked = [str(one) for one in (bob.id, ann.id, cid.id, uuid4(), "x", bob.id)]
+    found = (await users.list_contacts(Ask(["admin"], asked), timeout=5)).contacts
+
+    told = [(one.user.id, one.preferences.time_zone) for one in found if one.user and one.preferences]
+    assert told == [(str(ann.id), "UTC"), (str(bob.id), "Europe/Vienna")]
+    assert (await users.list_contacts(Ask(user_ids=["x"]), timeout=5)).contacts == []
+    with pytest.raises(GRPCError) as refused:
+        await users.list_contacts(Ask(user_ids=[str(dee.id)] * 501), timeout=5)
+    assert refused.value.status is Status.INVALID_ARGUMENT
+
+
 async def test_a_channel_is_stopped(users: v1.UserServiceStub) -> None:
     """Nothing more comes by it; the other channel and all else stay as they were; who is no more is not found."""
     ann = await person("ann")

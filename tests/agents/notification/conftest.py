@@ -179,7 +179,7 @@ def add(order: Any) -> Callable[..., Awaitable[None]]:
             fact = order(at=now, **members)
             async with transaction("notifications"):
                 planned = plan(fact, now, [Contact("ann@example.org", fact.user_id, "Ann")], {Channel.EMAIL}, now)
-                await queue.add(uuid4(), fact.type, fact.order_id, planned)
+                await queue.add(queue.Told(uuid4(), fact.type, fact.order_id, planned))
 
     return make
 

@@ -53,7 +53,7 @@ async def told(order: Any, user_id: UUID | None, number: int = 1) -> list[UUID]:
         fact = order(user_id=user_id)
         async with transaction("notifications"):
             planned = plan(fact, now, [Contact("x@example.org", user_id)], {Channel.EMAIL}, now)
-            await queue.add(uuid4(), fact.type, fact.order_id, planned)
+            await queue.add(queue.Told(uuid4(), fact.type, fact.order_id, planned))
         found.append(fact.order_id)
     return found
 

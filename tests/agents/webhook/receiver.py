@@ -14,8 +14,9 @@ import orjson
 from aiohttp import web
 from cryptography.hazmat.primitives import hashes, hmac
 
-from soms.agents.announcer import Announcer
+from soms.agents.contacts import Contacts
 from soms.agents.delivery import Delivery
+from soms.agents.intake import Intake
 from soms.agents.webhook import webhook_posts
 from soms.config import Settings
 from soms.envelope import Envelope
@@ -24,6 +25,7 @@ from soms.models import notification_log as log
 from soms.models import webhook
 from soms.models.database import fetch
 from soms.models.notification_log import Filter
+from soms.rpc.gen.soms import v1
 
 LOW = StockLow(version=1, sku="TEA", name="Tea", available=1, low_threshold=3)
 DUE = "update notification set next_attempt_at = now() where next_attempt_at is not null"
@@ -120,9 +122,21 @@ def envelope(event: Any = LOW, event_id: UUID | None = None) -> Envelope:
 
 async def tell(times: int = 1) -> None:
     """Have webhooks told of so many events."""
-    announcer = Announcer(lambda: None)
     for _ in range(times):
-        await announcer.handle(envelope())
+        await announced(envelope())
+
+
+async def announced(event: Envelope) -> None:
+    """Have webhooks told of it, and nobody else."""
+    await Intake(Contacts(Nobody()), (), lambda *_: None).handle(event)  # type: ignore[arg-type]
+
+
+class Nobody:
+    """A user service that knows nobody."""
+
+    async def list_contacts(self, _: v1.ListContactsRequest) -> v1.ListContactsResponse:
+        """None."""
+        return v1.ListContactsResponse([])
 
 
 async def again(delivery: Delivery) -> None:

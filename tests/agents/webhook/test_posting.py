@@ -7,14 +7,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from soms.agents.announcer import Announcer
 from soms.agents.delivery import Delivery
 from soms.agents.webhook import signature
 from soms.events import UserAnonymised, UserRegistered
 from soms.models import notification_log as log
 from soms.models import webhook
 from soms.models.database import fetch
-from tests.agents.webhook.receiver import LOW, Receiver, added, again, envelope, listed, one, sending, state, tell
+from tests.agents.webhook.receiver import LOW, Receiver, added, again, announced, envelope, listed, one, sending, state, tell
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -31,7 +30,7 @@ async def test_signed_event_arrives(receiver: Receiver, delivery: Delivery) -> N
     secret = (await added(receiver.url))["secret"]
     event = envelope()
     for _ in range(2):
-        await Announcer(lambda: None).handle(event)
+        await announced(event)
     await delivery.run_once()
 
     item, (post,) = await one(), receiver.got
@@ -100,9 +99,8 @@ async def test_forgotten_people_are_not_told_of(receiver: Receiver, delivery: De
     """What waits to be told of somebody is not told after they are forgotten; that they are, is."""
     ann = uuid4()
     await added(receiver.url)
-    announcer = Announcer(lambda: None)
-    await announcer.handle(envelope(UserRegistered(version=1, user_id=ann, email="ann@example.org", name="Ann")))
-    await announcer.handle(envelope(UserAnonymised(version=2, user_id=ann)))
+    await announced(envelope(UserRegistered(version=1, user_id=ann, email="ann@example.org", name="Ann")))
+    await announced(envelope(UserAnonymised(version=2, user_id=ann)))
     await delivery.run_once()
 
     assert [post.json["type"] for post in receiver.got] == [UserAnonymised.type]

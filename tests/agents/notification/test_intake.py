@@ -1,5 +1,6 @@
 """What becomes of events, on a real database, with a user service that knows what a test says it knows."""
 
+import asyncio
 import datetime as dt
 import hashlib
 from typing import Any
@@ -12,9 +13,9 @@ from hypothesis import strategies as some
 
 from soms import envelope, events
 from soms.agents.contacts import Contacts
-from soms.agents.notifier import Notifier
+from soms.agents.intake import Intake
 from soms.envelope import Envelope
-from soms.errors import InvalidArgument, NotFound, Unavailable
+from soms.errors import InvalidArgument, Unavailable
 from soms.models.database import fetch
 from soms.models.notification import Channel
 from soms.rpc.gen.soms import v1
@@ -32,6 +33,7 @@ class Users:
         self.know(ANN, "ann", sms=v1.ChannelPreferences(orders=True))
         self.team = [self.know(uuid4(), "bob")]
         self.away = False
+        self.asked: list[v1.ListContactsRequest] = []
 
     def know(self, user_id: UUID, name: str, **wishes: Any) -> v1.GetContactResponse:
         """Let there be somebody."""
@@ -40,18 +42,14 @@ class Users:
         self.known[str(user_id)] = v1.GetContactResponse(user, v1.Preferences(**wanted))
         return self.known[str(user_id)]
 
-    async def get_contact(self, message: v1.GetContactRequest) -> v1.GetContactResponse:
-        """Tell, if we are there and they are."""
+    async def list_contacts(self, message: v1.ListContactsRequest) -> v1.ListContactsResponse:
+        """Those of the people who are known, or the team, if we are there."""
+        self.asked.append(message)
         if self.away:
             raise Unavailable
-        if message.id not in self.known:
-            raise NotFound
-        return self.known[message.id]
-
-    async def list_contacts(self, message: v1.ListContactsRequest) -> v1.ListContactsResponse:
-        """The team."""
-        assert message.roles == ["staff", "admin"]
-        return v1.ListContactsResponse(self.team)
+        assert message.user_ids or message.roles == ["staff", "admin"]
+        named = [self.known[one] for one in message.user_ids if one in self.known]
+        return v1.ListContactsResponse(named if message.user_ids else self.team)
 
 
 @pytest.fixture
@@ -67,9 +65,9 @@ def woken() -> list[bool]:
 
 
 @pytest.fixture
-def notifier(database: None, users: Users, woken: list[bool]) -> Notifier:
+def intake(database: None, users: Users, woken: list[bool]) -> Intake:
     """The one that plans for mails and text messages."""
-    return Notifier(Contacts(users), {Channel.EMAIL, Channel.SMS}, lambda *_: woken.append(True))  # type: ignore[arg-type]
+    return Intake(Contacts(users), {Channel.EMAIL, Channel.SMS}, lambda *_: woken.append(True))  # type: ignore[arg-type]
 
 
 def told(event: events.Event, event_id: UUID | None = None) -> Envelope:
@@ -84,12 +82,12 @@ async def rows(columns: str = "recipient, status") -> list[tuple[Any, ...]]:
     return [tuple(row) for row in await fetch("notifications", f"select {columns} from notification order by channel, recipient")]
 
 
-async def test_each_fact_is_planned_once(notifier: Notifier, facts: list[events.Event], woken: list[bool]) -> None:
+async def test_each_fact_is_planned_once(intake: Intake, facts: list[events.Event], woken: list[bool]) -> None:
     """Delivered three times, whoever gets it: a row for each channel and reader, and one look for what is due."""
     for fact in facts:
         envelope = told(fact)
         for _ in range(3):
-            await notifier.handle(envelope)
+            await intake.handle(envelope)
     found = await rows("event_type, channel, recipient")
 
     orders = [fact.type for fact in facts if isinstance(fact, events.OrderEvent)]
@@ -99,20 +97,20 @@ async def test_each_fact_is_planned_once(notifier: Notifier, facts: list[events.
     assert len(woken) == len(facts)
 
 
-async def test_a_twin_without_an_inbox_would_tell_again(notifier: Notifier, order: Any, monkeypatch: Patch) -> None:
+async def test_a_twin_without_an_inbox_would_tell_again(intake: Intake, order: Any, monkeypatch: Patch) -> None:
     """Were it not for the inbox and the key of the row, a replay would be another message."""
     envelope = told(order())
-    await notifier.handle(envelope)
+    await intake.handle(envelope)
     await fetch("notifications", "delete from inbox")
-    await notifier.handle(envelope)
+    await intake.handle(envelope)
     assert len(await rows()) == 2
     await fetch("notifications", "delete from inbox")
     await fetch("notifications", "update notification set recipient = 'elsewhere ' || recipient")
-    await notifier.handle(envelope)
+    await intake.handle(envelope)
     assert len(await rows()) == 4
 
 
-async def test_events_nobody_is_told_of(notifier: Notifier, order: Any, users: Users, woken: list[bool]) -> None:
+async def test_events_nobody_is_told_of(intake: Intake, order: Any, users: Users, woken: list[bool]) -> None:
     """Imported orders, products, unknown types, and orders of people who are no more."""
     users.known.clear()
     product = {"version": 1, "sku": "A", "name": "Mug", "available": 9, "low_threshold": 2}
@@ -123,64 +121,125 @@ async def test_events_nobody_is_told_of(notifier: Notifier, order: Any, users: U
         told(events.UserRegistered(version=1, user_id=ANN, email="ann@example.org", name="Ann")),
         Envelope(uuid4(), "soms.order.lost.v9", dt.datetime.now(dt.UTC), "k", b""),
     ):
-        await notifier.handle(fact)
+        await intake.handle(fact)
 
     assert (await rows(), woken) == ([], [])
 
 
-async def test_an_id_stands_for_one_event(notifier: Notifier, order: Any) -> None:
+async def test_an_id_stands_for_one_event(intake: Intake, order: Any) -> None:
     """The same id with another value is refused, and ends among the dead letters."""
     event_id = uuid4()
-    await notifier.handle(told(order(), event_id))
+    await intake.handle(told(order(), event_id))
     with pytest.raises(InvalidArgument, match="another value"):
-        await notifier.handle(told(order(total=7), event_id))
+        await intake.handle(told(order(total=7), event_id))
 
 
-async def test_without_the_user_service_events_wait(notifier: Notifier, users: Users, order: Any) -> None:
+async def test_without_the_user_service_events_wait(intake: Intake, users: Users, order: Any) -> None:
     """Nobody is told against their wishes because these could not be asked for; a guest's need not be."""
     users.away = True
     envelope = told(order())
     with pytest.raises(Unavailable):
-        await notifier.handle(envelope)
-    await notifier.handle(told(order(user_id=None, email="guest@example.org")))
+        await intake.handle(envelope)
+    await intake.handle(told(order(user_id=None, email="guest@example.org")))
     assert await rows() == [("guest@example.org", "pending")]
     users.away = False
-    await notifier.handle(envelope)
+    await intake.handle(envelope)
     assert len(await rows()) == 3
 
 
-async def test_preferences_of_the_moment(notifier: Notifier, users: Users, order: Any) -> None:
+async def test_preferences_of_the_moment(intake: Intake, users: Users, order: Any) -> None:
     """What the user service says when the event comes is what holds."""
     users.know(ANN, "ann", email=v1.ChannelPreferences())
-    await notifier.handle(told(order()))
+    await intake.handle(told(order()))
     assert await rows("channel, status") == [("email", "suppressed"), ("sms", "suppressed")]
 
 
-async def test_the_forgotten_are_forgotten(notifier: Notifier, order: Any) -> None:
+async def test_the_forgotten_are_forgotten(intake: Intake, order: Any) -> None:
     """When somebody asks for it, what they were told and where goes, and what they were to be told is not sent."""
-    await notifier.handle(told(order()))
-    await notifier.handle(told(events.UserAnonymised(version=2, user_id=ANN)))
+    await intake.handle(told(order()))
+    await intake.handle(told(events.UserAnonymised(version=2, user_id=ANN)))
     assert set(await rows("recipient, status, payload")) == {(f"anonymised:{ANN}", "suppressed", None)}
 
 
-async def test_held_messages_follow_new_preferences(notifier: Notifier, users: Users, order: Any, woken: list[bool]) -> None:
+async def test_held_messages_follow_new_preferences(intake: Intake, users: Users, order: Any, woken: list[bool]) -> None:
     """Who turns text messages off at night gets none in the morning."""
     night = v1.QuietHours("00:00", "23:59")
     users.know(ANN, "ann", sms=v1.ChannelPreferences(orders=True), quiet_hours=night)
-    await notifier.handle(told(order()))
+    await intake.handle(told(order()))
     before = await rows("channel, status")
     users.know(ANN, "ann")
     changed = events.UserUpdated(version=2, user_id=ANN, email="ann@example.org", name="Ann", roles=["customer"])
-    await notifier.handle(told(changed))
-    await notifier.handle(told(changed))
+    await intake.handle(told(changed))
+    await intake.handle(told(changed))
 
     assert before == [("email", "held"), ("sms", "held")]
     assert await rows("channel, status") == [("email", "pending"), ("sms", "suppressed")]
 
 
+async def test_a_round_asks_once(intake: Intake, users: Users, order: Any, woken: list[bool]) -> None:
+    """What arrives together is one call for all its readers, who may be unknown, and planned for each as if it had come alone."""
+    bob, nobody = uuid4(), uuid4()
+    users.know(bob, "bob", email=v1.ChannelPreferences())
+    facts = [order(), order(user_id=bob), order(user_id=nobody), order(), order(user_id=None, email="guest@example.org")]
+    outcomes = await intake._round([told(fact) for fact in facts])
+
+    assert outcomes == [True, True, False, True, True]
+    assert [set(one.user_ids) for one in users.asked] == [{str(ANN), str(bob), str(nobody)}]
+    mails = await fetch("notifications", "select order_id, recipient, status from notification where channel = 'email'")
+    planned = {row["order_id"]: (row["recipient"], row["status"]) for row in mails}
+    assert planned == {
+        facts[0].order_id: ("ann@example.org", "pending"),
+        facts[1].order_id: ("bob@example.org", "suppressed"),
+        facts[3].order_id: ("ann@example.org", "pending"),
+        facts[4].order_id: ("guest@example.org", "pending"),
+    }
+    assert len(woken) == 1
+
+
+async def test_lanes_share_rounds(intake: Intake, users: Users, order: Any) -> None:
+    """One that comes first is handled at once; those that come while rounds are under way share the next."""
+    await asyncio.gather(*(intake.handle(told(order())) for _ in range(12)))
+
+    assert len(users.asked) == 3
+    assert len(await rows()) == 24
+
+
+async def test_a_copy_in_a_round_is_told_once(intake: Intake, order: Any) -> None:
+    """The same event twice in a round; an id of another value in the same round is refused."""
+    envelope = told(order())
+    first, second, other = await intake._round([envelope, envelope, told(order(total=7), envelope.id)])
+
+    assert (first, second) == (True, False)
+    assert isinstance(other, InvalidArgument)
+    assert len(await rows()) == 2
+
+
+async def test_one_that_is_wrong_spoils_nothing(intake: Intake, order: Any) -> None:
+    """What makes no message (an amount beyond 64 bits) and what no database keeps (NUL) are the fault of their events alone."""
+    facts = [order(), order(total=1 << 70), order(user_id=None, email="a\0@example.org"), order()]
+    fine, huge, unkept, last = await intake._round([told(fact) for fact in facts])
+
+    assert (fine, last) == (True, True)
+    assert isinstance(huge, InvalidArgument)
+    assert isinstance(unkept, InvalidArgument)
+    assert len(await rows()) == 4
+    assert len(await fetch("notifications", "select from inbox")) == 2
+
+
+async def test_only_who_must_ask_waits(intake: Intake, users: Users, order: Any) -> None:
+    """Without the user service a guest in the same round is told; the others find that it is away."""
+    users.away = True
+    low = events.StockLow(version=1, sku="A", name="Mug", available=1, low_threshold=2)
+    guest = order(user_id=None, email="guest@example.org")
+    outcomes = await intake._round([told(order()), told(guest), told(low)])
+
+    assert [type(one) for one in outcomes] == [Unavailable, bool, Unavailable]
+    assert await rows() == [("guest@example.org", "pending")]
+
+
 @given(some.data())
 @hypothesis(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_no_event_crashes_it(notifier: Notifier, facts: list[events.Event], data: some.DataObject) -> None:
+async def test_no_event_crashes_it(intake: Intake, facts: list[events.Event], data: some.DataObject) -> None:
     """Facts whose members are whatever their types allow: planned or refused as the guard expects, never anything else."""
     fact = data.draw(some.sampled_from(facts))
     text = some.text(max_size=30)
@@ -192,6 +251,6 @@ async def test_no_event_crashes_it(notifier: Notifier, facts: list[events.Event]
         event = type(fact).model_validate(members)
         head = envelope.headers(uuid4(), event.type, "/soms/test", dt.datetime.now(dt.UTC))
         read = envelope.read(head, event.key.encode(errors="replace"), event.payload.encode(errors="replace"))
-        await notifier.handle(read)
+        await intake.handle(read)
     except (ValueError, InvalidArgument):
         return
