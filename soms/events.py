@@ -6,10 +6,18 @@ added; a reader ignores those it does not know. A change that is more than that 
 
 import contextvars
 import datetime as dt
-from typing import ClassVar
+from typing import ClassVar, Final
 from uuid import UUID
 
+import orjson
 from pydantic import BaseModel, ConfigDict
+
+from soms.errors import ResourceExhausted
+
+# of a value on Kafka: a broker takes 1 MiB and a little, headers and the head of a batch need some of it
+LARGEST_BYTES: Final = 1_000_000
+# names of lines are for people: where the event of an order would be too large, they are cut to so many characters
+SHORT_NAMES: Final = (40, 20, 0)
 
 # W3C trace context of the request under way, handed on with every event
 traceparent: contextvars.ContextVar[str | None] = contextvars.ContextVar("traceparent", default=None)
@@ -35,11 +43,11 @@ class Event(BaseModel):
 
 
 class EventLine(BaseModel):
-    """A line of an order; money in minor units of the order's currency."""
+    """A line of an order; money in minor units of the order's currency. The name is short or missing in an order of thousands of lines."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     sku: str
-    name: str
+    name: str = ""
     quantity: int
     returned_quantity: int = 0
     unit_price: int
@@ -53,6 +61,8 @@ class OrderEvent(Event):
     number: str
     # of an order that another system took and this one imported
     external_number: str | None = None
+    # who ordered, as that system knows them
+    external_user: str | None = None
     status: str
     user_id: UUID | None
     email: str
@@ -67,6 +77,25 @@ class OrderEvent(Event):
     def key(self) -> str:
         """The order's id."""
         return str(self.order_id)
+
+    @property
+    def payload(self) -> str:
+        """The value on Kafka: JSON text; thousands of lines are told without zeros and with as much of their names as there is room for.
+
+        Raises ResourceExhausted (`too_large`) for what cannot be told even so: a change that nobody could hear of must not be made.
+        """
+        text = self.model_dump_json()
+        for longest in SHORT_NAMES:
+            if len(text) < LARGEST_BYTES and len(text.encode()) <= LARGEST_BYTES:
+                return text
+            text = self._compact(longest)
+        if len(text.encode()) <= LARGEST_BYTES:
+            return text
+        raise ResourceExhausted(f"an order's event may have {LARGEST_BYTES:,} bytes: this order has too many lines", reason="too_large")
+
+    def _compact(self, longest: int) -> str:
+        lines = [line.model_copy(update={"name": line.name[:longest]}).model_dump(exclude_defaults=True) for line in self.lines]
+        return orjson.dumps({**self.model_dump(mode="json", exclude={"lines"}), "lines": lines}).decode()
 
 
 class OrderPlaced(OrderEvent):

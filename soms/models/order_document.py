@@ -14,7 +14,7 @@ from soms.models.database import fetch
 from soms.models.order import Status
 
 DOCUMENT = """
-select id::text, number, external_number, user_id::text, email, status, currency, subtotal, total, shipping_address::text, note, version,
+select id::text, number, external_number, external_user, user_id::text, email, status, currency, subtotal, total, shipping_address::text, note, version,
        created_at, updated_at,
        (select json_agg(json_build_object('sku', sku, 'name', name, 'quantity', quantity, 'returned_quantity', returned_quantity,
                                           'unit_price', unit_price, 'total', quantity * unit_price) order by position)

@@ -120,6 +120,7 @@ class Draft:
             "id": str(self.order_id),
             "number": self.number,
             "external_number": None,
+            "external_user": None,
             "user_id": str(self.placement.user_id),
             "email": self.placement.email,
             "status": Status.PLACED.value,
