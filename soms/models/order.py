@@ -120,7 +120,7 @@ class TimelineEntry(Model):
 
 
 class Import(Model):
-    """What was imported, by its number in the other system: the order it made, or the one that it undid; `fingerprint` is of all it said."""
+    """What was imported, by its number in the other system, as the order it made or undid; `fingerprint` is of all it said."""
 
     external_number = fields.CharField(max_length=100, primary_key=True)
     fingerprint = fields.BinaryField()
