@@ -4,7 +4,21 @@ from typing import Final
 
 from aiohttp import web
 
-from soms.web import address, notification, order, order_changes, preference, product, session, stock, unsubscribe, user, webhook
+from soms.web import (
+    address,
+    analytics,
+    dashboard,
+    notification,
+    order,
+    order_changes,
+    preference,
+    product,
+    session,
+    stock,
+    unsubscribe,
+    user,
+    webhook,
+)
 from soms.web.gateway import Gateway
 from soms.web.metrics import Metrics
 from soms.web.middleware import METRICS, guarded
@@ -23,6 +37,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *order_changes.ROUTES,
     *webhook.ROUTES,
     *notification.ROUTES,
+    *analytics.ROUTES,
 )
 
 
@@ -36,6 +51,9 @@ def create_app(gateway: Gateway, readiness: Readiness) -> web.Application:
         _add(app, "GET", path, handler)
     for method, handler in unsubscribe.pages(gateway.optouts, gateway.services).items():
         _add(app, method, unsubscribe.ROUTE, handler)
+    for method, handler in dashboard.session(gateway).items():
+        _add(app, method, dashboard.SESSION, handler)
+    app.on_shutdown.append(gateway.streams.end)
     return app
 
 
