@@ -6,14 +6,12 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints, model_validator
 
-from soms.values import MAXIMUM_ENTRY_LINES, MAXIMUM_PRICE, MAXIMUM_QUANTITY, Currency, Email, Line, Sku, Value, Word
+from soms.values import LARGEST_TOTAL, MAXIMUM_ENTRY_LINES, MAXIMUM_PRICE, MAXIMUM_QUANTITY, Currency, Email, Line, Sku, Value, Word
 
 RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
 # a record on Kafka bears no time before it
 EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 SLACK: Final = dt.timedelta(minutes=5)
-# of a bigint
-LARGEST_TOTAL: Final = (1 << 63) - 1
 
 
 def _moment(said: Any) -> Any:

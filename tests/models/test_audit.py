@@ -17,11 +17,11 @@ from soms.models.audit import CHECKS, audited, look
 from soms.models.audit_check import Check
 from soms.models.catalogue import NewProduct
 from soms.models.database import fetch
+from soms.models.draft import Draft, Placement, ReservedLine
 from soms.models.fulfilment import Settlement, settle
 from soms.models.notification import Channel, Status
 from soms.models.notification_plan import Planned
 from soms.models.order import Action
-from soms.models.placement import Draft, Placement, ReservedLine
 from soms.models.reservation import Wanted, reserve
 from soms.models.transition import Actor, Change, change
 
