@@ -1,0 +1,90 @@
+"""SOMS as a wheel: in an environment of its own, without the repository, everything comes up and an order goes through."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import aiohttp
+import pytest
+
+from soms.local import ports
+from soms.local.child import Child, run, stragglers
+
+Eventually = Callable[[Callable[[], Awaitable[object]], float], Awaitable[None]]
+ROOT = Path(__file__).parents[2]
+UV = Path(sys.executable).with_name("uv")
+READY_SECONDS = 60
+GRACE_SECONDS = 30
+
+pytestmark = pytest.mark.timeout(150)
+
+
+class Installed(NamedTuple):
+    """A stack out of the wheel: the folder of its commands, its gateway, its environment and what it has said so far."""
+
+    commands: Path
+    url: str
+    environment: dict[str, str]
+    output: Path
+
+
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The commands of an environment that has the wheel and what it needs, in the versions of the lock, and nothing else."""
+    folder = tmp_path_factory.mktemp("wheel")
+    _uv("build", "--wheel", "--no-build-isolation", "--python", sys.executable, "--out-dir", str(folder), str(ROOT))
+    _uv("venv", "--python", sys.executable, str(folder / "environment"))
+    (wheel,) = folder.glob("*.whl")
+    python = folder / "environment/bin/python"
+    _uv("pip", "install", "--python", str(python), "--constraint", str(ROOT / "requirements.lock"), str(wheel))
+    return python.parent
+
+
+@pytest.fixture
+async def installed(commands: Path, tmp_path: Path, eventually: Eventually) -> AsyncIterator[Installed]:
+    """`soms up` out of the wheel, ready, in an empty folder; SIGTERM must end all of it."""
+    (port,) = ports.choose(1)
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SOMS_", "PYTHON"))}
+    environment = inherited | {"SOMS_WEB_PORT": str(port), "PATH": f"{commands}:{os.environ['PATH']}"}
+    stack = Installed(commands, f"http://127.0.0.1:{port}", environment, tmp_path / "output")
+    with stack.output.open("wb") as output:
+        up = await Child.spawn(("env", f"--chdir={tmp_path}", str(commands / "soms"), "up"), environment, output)
+    try:
+        await eventually(lambda: _ready(up, stack.output), READY_SECONDS)
+        assert not up.ended, stack.output.read_text()
+        yield stack
+    finally:
+        await up.stop(GRACE_SECONDS)
+    assert (await up.wait(), list(stragglers(tmp_path / "var"))) == (0, [])
+
+
+async def test_an_order_without_the_repository(installed: Installed, tmp_path: Path, eventually: Eventually) -> None:
+    """The pages, the order and its mail: static files, stubs, migrations, locks of engines and templates came with the wheel."""
+    async with aiohttp.ClientSession(installed.url) as session:
+        for path in ("/docs", "/static/docs.js", "/openapi.json", "/readyz"):
+            async with session.get(path) as answer:
+                assert (path, answer.status) == (path, 200)
+    said = tmp_path / "said"
+    with said.open("wb") as output:
+        place = ("env", f"--chdir={tmp_path}", str(installed.commands / "soms"), "place", "MUG-BLUE=2", "--email", "ann@example.org")
+        code = await run(place, installed.environment, seconds=30, output=output)
+    assert code == 0, said.read_text()
+    await eventually(lambda: _mailed(tmp_path / "var/mailbox"), 20)
+
+
+async def _ready(up: Child, output: Path) -> bool:
+    return up.ended or "\nSOMS is ready" in await asyncio.to_thread(output.read_text)
+
+
+async def _mailed(folder: Path) -> bool:
+    """Whether a mail tells of the order."""
+    return await asyncio.to_thread(lambda: any(b"MUG-BLUE" in mail.read_bytes() for mail in folder.glob("*.eml")))
+
+
+def _uv(*arguments: str) -> None:
+    done = subprocess.run((UV, *arguments, "--quiet"), cwd="/", capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
