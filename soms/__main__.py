@@ -12,8 +12,10 @@ from soms.cli.audit import audit
 from soms.cli.dlq import dlq
 from soms.cli.doctor import doctor
 from soms.cli.events import events
+from soms.cli.health import health
 from soms.cli.notifications import notifications
 from soms.cli.outbox import outbox
+from soms.cli.secrets import secrets
 from soms.errors import SomsError
 
 
@@ -231,6 +233,8 @@ main.add_command(dlq)
 main.add_command(audit)
 main.add_command(doctor)
 main.add_command(notifications)
+main.add_command(secrets)
+main.add_command(health)
 
 if __name__ == "__main__":
     main()

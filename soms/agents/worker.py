@@ -129,7 +129,7 @@ async def _present(worker: Worker, service: str) -> AsyncIterator[Registration]:
     settings, slot = worker.settings, worker.slot
     async with contextlib.AsyncExitStack() as stack:
         vitals = Vitals(worker.states, FIGURES)
-        slot.remember(await stack.enter_async_context(listening(settings.host, vitals, slot.port, worker.routes)))
+        slot.remember(await stack.enter_async_context(listening(settings.host, vitals, settings.port or slot.port, worker.routes)))
         name = f"{service.upper()}-SERVICE"
         registration = await stack.enter_async_context(
             registered(settings, name, slot.port, grpc=False, metadata={"slot": str(slot.number)})

@@ -21,7 +21,7 @@ from soms.models.audit_orders import ORDER
 from soms.models.audit_outbox import KNOWN, WAITING
 from soms.models.audit_reservations import RESERVATION
 from soms.models.audit_stock import STOCK
-from soms.models.database import address, outages
+from soms.models.database import outages, owner_address
 
 CHECKS: Final = (*STOCK, *ORDER, *RESERVATION, *WAITING, *NOTIFICATION)
 AGAIN_SECONDS: Final = 1.0
@@ -78,7 +78,7 @@ async def _checked(connection: asyncpg.Connection, check: Check) -> Result:
 @contextlib.asynccontextmanager
 async def _snapshot(settings: Settings) -> AsyncIterator[Any]:
     with outages():
-        connection = await asyncpg.connect(address(settings), timeout=10, command_timeout=STATEMENT_SECONDS)
+        connection = await asyncpg.connect(owner_address(settings), timeout=10, command_timeout=STATEMENT_SECONDS)
         try:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 yield connection

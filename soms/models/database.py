@@ -9,7 +9,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import asyncpg
 from tortoise import Tortoise
@@ -64,9 +64,18 @@ def address(settings: Settings) -> str:
     return settings.postgres
 
 
+def owner_address(settings: Settings) -> str:
+    """The same with the owner's password: the secret `postgres`, where the setting has none."""
+    url = urlsplit(address(settings))
+    if url.password or not url.username:
+        return url.geturl()
+    password = quote(settings.secret("postgres").strip(), safe="")
+    return url._replace(netloc=f"{url.username}:{password}@{url.netloc.rpartition('@')[2]}").geturl()
+
+
 def tortoise_config(settings: Settings, *schemas: str, owner: bool = False) -> dict[str, Any]:
     """Tortoise's configuration: one connection and one app per schema, as the service's role or as the owner of all."""
-    url = urlsplit(address(settings))
+    url = urlsplit(owner_address(settings) if owner else address(settings))
     return {
         "connections": {
             schema: {
@@ -75,8 +84,8 @@ def tortoise_config(settings: Settings, *schemas: str, owner: bool = False) -> d
                     "host": url.hostname,
                     "port": url.port or 5432,
                     "database": url.path.lstrip("/") or "soms",
-                    "user": url.username if owner else role(schema),
-                    "password": url.password if owner else settings.secret(f"role-{schema}"),
+                    "user": unquote(url.username or "") if owner else role(schema),
+                    "password": unquote(url.password or "") if owner else settings.secret(f"role-{schema}"),
                     "schema": schema,
                     "application_name": f"soms-{schema}",
                     "connection_class": Session,
