@@ -29,6 +29,7 @@ KNOWN_BY = {
     "web": "soms.web",
     "relay": "soms.agents.relay",
     "inventory": "soms.agents.inventory",
+    "analytics": "soms.agents.analytics",
     "postgres": "postgres",
     "kafka": "kafka.Kafka",
     "eureka": "org.springframework.boot.SpringApplication",
