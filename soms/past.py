@@ -4,7 +4,7 @@ import datetime as dt
 import re
 from typing import Annotated, Any, Final, Self
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from soms.values import LARGEST_TOTAL, MAXIMUM_ENTRY_LINES, MAXIMUM_PRICE, MAXIMUM_QUANTITY, Currency, Email, Line, Sku, Value, Word
 
@@ -52,9 +52,20 @@ class PastLine(Value):
     unit_price: Price
 
 
+EXAMPLE: Final = {
+    "external_number": "536365",
+    "placed_at": "2010-12-01T08:26:00Z",
+    "currency": "GBP",
+    "external_user": "17850",
+    "country": "GB",
+    "lines": [{"sku": "85123A", "name": "WHITE HANGING HEART T-LIGHT HOLDER", "quantity": 6, "unit_price": 255}],
+}
+
+
 class PastOrder(Value):
     """One order; `cancels` is the external number of the one that it undoes, with the same lines and pieces taken back."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
     external_number: Number
     placed_at: Moment
     currency: Currency

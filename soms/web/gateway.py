@@ -22,6 +22,7 @@ from soms.web.agents import Agents, Following
 from soms.web.auth import Access
 from soms.web.cursors import Seal
 from soms.web.limits import Gate, RateLimit, Standing
+from soms.web.ndjson import Lines
 from soms.web.paths import identifiers
 from soms.web.routes import PREFIX, Answer, Request, Route
 from soms.web.stream import Streams
@@ -97,7 +98,7 @@ class Gateway:
         path = identifiers(request.match_info)
         query, raw = queries.read(request, route.adapter if route.takes_query else None)
         target = f"{route.method} {route.path.format_map(path)}"
-        asked = Request(
+        asked = Request[Any](
             self.services,
             self._agents,
             query,
@@ -112,8 +113,10 @@ class Gateway:
         if route.adapter and route.takes_query:
             account = identity.user_id if identity and route.access >= Access.CUSTOMER else None
             asked.page = paging.asked(self._seal, query, raw, f"{target} {account}")
+        elif route.adapter and route.lines:
+            asked.input = Lines(request, route.adapter, self.arriving)
         elif route.adapter:
-            sent = await body.read(request, self.arriving, optional=route.input_optional)
+            sent = await body.read(request, self.arriving, optional=route.input_optional, limit_bytes=route.body_bytes)
             asked.input = checked(route.adapter, sent)
         return asked
 
@@ -127,8 +130,10 @@ class Gateway:
             raise standing.refusal()
 
 
-def respond(route: Route, answer: Answer[Any], request: web.Request) -> web.Response:
+def respond(route: Route, answer: Answer[Any], request: web.Request) -> web.StreamResponse:
     """The answer of a handler as HTTP."""
+    if isinstance(answer.body, web.StreamResponse):
+        return answer.body
     headers = {"Content-Type": "application/json"}
     if answer.version is not None:
         headers["ETag"] = conditions.entity_tag(answer.version)

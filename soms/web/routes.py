@@ -16,6 +16,8 @@ from soms.rpc.client import Services
 from soms.tokens import Identity
 from soms.web.agents import Agents, Following
 from soms.web.auth import Access
+from soms.web.body import SIZE_LIMIT_BYTES
+from soms.web.ndjson import Lines
 from soms.web.paging import WHOLE, Page
 
 PREFIX: Final = "/api/v1"
@@ -63,7 +65,8 @@ class Route:
     """One route of the API, its path below the prefix; `reasons` are those that only this one has.
 
     `key` says whether an Idempotency-Key is honoured or required, `tagged` that the answer is one object with an ETag
-    and that a change takes If-Match, `seconds` how long it may take in all; with `cookie` that of the dashboard serves as a token.
+    and that a change takes If-Match, `seconds` how long it may take in all, `body_bytes` how large its body may be; with `cookie`
+    that of the dashboard serves as a token.
     """
 
     method: Method
@@ -76,6 +79,7 @@ class Route:
     seconds: float
     reasons: tuple[str, ...]
     cookie: bool
+    body_bytes: int
 
     @property
     def name(self) -> str:
@@ -91,8 +95,13 @@ class Route:
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any] | None:
-        """What checks the input."""
-        return None if self.types[0] is None else TypeAdapter(self.types[0])
+        """What checks the input, or each line of it."""
+        return None if self.types[0] is None else TypeAdapter(*(typing.get_args(self.types[0]) if self.lines else [self.types[0]]))
+
+    @property
+    def lines(self) -> bool:
+        """Whether the body comes in lines, and so does the answer."""
+        return typing.get_origin(self.types[0]) is Lines
 
     @property
     def streams(self) -> bool:
@@ -126,6 +135,7 @@ def route(
     seconds: float = 2.0,
     reasons: tuple[str, ...] = (),
     cookie: bool = False,
+    body_bytes: int = SIZE_LIMIT_BYTES,
 ) -> Callable[[Handler], Route]:
     """Make the handler below a route."""
-    return lambda handler: Route(method, path, handler, access, status, key, tagged, seconds, reasons, cookie)
+    return lambda handler: Route(method, path, handler, access, status, key, tagged, seconds, reasons, cookie, body_bytes)

@@ -79,6 +79,8 @@ def answers(one: SimpleNamespace) -> dict[str, Any]:
         "adjust_stock": v1.AdjustStockResponse(stock=one.stock),
         "list_movements": v1.ListMovementsResponse(movements=[one.movement]),
         "place_order": v1.PlaceOrderResponse(order=one.order),
+        "enter_order": v1.EnterOrderResponse(order=one.order),
+        "import_orders": v1.ImportOrdersResponse([v1.ImportOutcome(order_id=ID)]),
         "get_order": v1.GetOrderResponse(order=one.order),
         "list_orders": v1.ListOrdersResponse(orders=[one.order]),
         "list_timeline": v1.ListTimelineResponse(entries=[one.entry]),
