@@ -196,7 +196,6 @@ async def test_following_a_stream(agents: Agents, agent: Agent, directory: Direc
 
 async def test_a_stream_that_is_closed_while_somebody_waits(agents: Agents, agent: Agent) -> None:
     """Whoever waits for the next piece learns that there is none."""
-
     over = asyncio.Event()
 
     async def forever(request: web.Request) -> web.StreamResponse:
