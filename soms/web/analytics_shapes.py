@@ -28,6 +28,7 @@ class Window(TypedDict):
     units: int
     revenue: Revenue
     cancelled: int
+    returned: int
 
 
 class Totals(TypedDict):
@@ -48,14 +49,24 @@ class ProductFigures(TypedDict):
     revenue: Revenue
 
 
+class CountryFigures(TypedDict):
+    """What one country brought; `country` as ISO 3166-1 alpha-2, null where it is not known."""
+
+    country: str | None
+    orders: int
+    units: int
+    revenue: Revenue
+
+
 class Live(TypedDict):
-    """The 60 newest minutes, oldest first, gaps as zeros."""
+    """The 60 newest minutes, oldest first, gaps as zeros; what came first in this hour and the one before."""
 
     as_of: Timestamp
     lag_seconds: float
     windows: list[Window]
     totals: Totals
     top_products: list[ProductFigures]
+    top_countries: list[CountryFigures]
 
 
 class SummaryRow(TypedDict):

@@ -115,9 +115,9 @@ def figures() -> dict[tuple[str, str], Any]:
     """What the analytics agent answers."""
     at, revenue = "2026-11-22T10:00:00.000000Z", {"GBP": 1700}
     few = {"orders": 1, "units": 2, "revenue": revenue}
-    window = few | {"start": at, "seconds": 60, "cancelled": 0}
+    window = few | {"start": at, "seconds": 60, "cancelled": 0, "returned": 0}
     sold = few | {"sku": "TEA", "name": "Tea"}
-    live = {"as_of": at, "lag_seconds": 0.1, "windows": [window] * 60, "top_products": [sold]}
+    live = {"as_of": at, "lag_seconds": 0.1, "windows": [window] * 60, "top_products": [sold], "top_countries": [few | {"country": "GB"}]}
     live["totals"] = dict.fromkeys(("last_minute", "last_hour", "today"), window)
     shares = {"average_order_value": revenue, "cancellation_rate": 0.0, "return_rate": None, "new_customers": 1, "returning_customers": 0}
     steps = {"placed": 1, "paid": 1, "shipped": 1, "delivered": 0, "cancelled": 0, "returned": 0}
