@@ -13,6 +13,7 @@ from soms.cli.dlq import dlq
 from soms.cli.doctor import doctor
 from soms.cli.events import events
 from soms.cli.health import health
+from soms.cli.importing import import_
 from soms.cli.notifications import notifications
 from soms.cli.outbox import outbox
 from soms.cli.secrets import secrets
@@ -227,6 +228,7 @@ def place(
         raise SystemExit(1)
 
 
+main.add_command(import_)
 main.add_command(outbox)
 main.add_command(events)
 main.add_command(dlq)

@@ -52,7 +52,7 @@ class PastLine(Value):
     unit_price: Price
 
 
-EXAMPLE: Final = {
+EXAMPLE: Final[dict[str, Any]] = {
     "external_number": "536365",
     "placed_at": "2010-12-01T08:26:00Z",
     "currency": "GBP",

@@ -3,6 +3,7 @@
 A module of hooks (`SCHEMATHESIS_HOOKS=fuzzing`), not of tests.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -29,6 +30,12 @@ class Bearer:
     def set(self, case: Any, data: str, context: Any) -> None:
         """Send it along."""
         case.headers["Authorization"] = f"Bearer {data}"
+
+
+@schemathesis.serializer("application/x-ndjson")
+def line(context: Any, value: Any) -> bytes:
+    """The schema is that of a line."""
+    return json.dumps(value).encode()
 
 
 @schemathesis.check
