@@ -12,7 +12,6 @@ from soms.cli.audit import audit
 from soms.cli.dlq import dlq
 from soms.cli.doctor import doctor
 from soms.cli.events import events
-from soms.cli.health import health
 from soms.cli.importing import import_
 from soms.cli.notifications import notifications
 from soms.cli.outbox import outbox
@@ -236,7 +235,6 @@ main.add_command(audit)
 main.add_command(doctor)
 main.add_command(notifications)
 main.add_command(secrets)
-main.add_command(health)
 
 if __name__ == "__main__":
     main()

@@ -1,7 +1,7 @@
 """The mailbox's process: SMTP and a provider's text messages in, files in a folder, HTTP out.
 
-Run as `python -m soms.local.mailbox_server FOLDER SMTP_PORT HTTP_PORT`: loopback only. A fourth argument NAME makes it listen on
-every address, as a container must, and answer to that host name, too.
+Run as `python -m soms.local.mailbox_server FOLDER SMTP_PORT HTTP_PORT`: loopback only. With `ADDRESS NAME` behind that it listens
+there, as a container must, and answers to that host name, too.
 """
 
 import asyncio
@@ -19,7 +19,6 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from soms.local import mail, mailbox_pages, sms
 
 ADDRESS = "127.0.0.1"
-EVERY_ADDRESS = "0.0.0.0"
 LARGEST_MAIL_BYTES = 10 << 20
 LONGEST_TEXT = 1600
 
@@ -96,15 +95,15 @@ class Pages:
         return one
 
 
-def application(folder: Path, smtp_port: int, name: str = "") -> web.Application:
-    """Mail server and pages in one; for this machine alone, unless it has a `name` by which others reach it."""
+def application(folder: Path, smtp_port: int, address: str = ADDRESS, name: str = "localhost") -> web.Application:
+    """Mail server and pages in one; others reach it as `name`."""
 
     async def smtp(_app: web.Application) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
         inbox = Inbox(folder)
         server = await loop.create_server(
             lambda: SMTP(inbox, loop=loop, data_size_limit=LARGEST_MAIL_BYTES, enable_SMTPUTF8=True),
-            EVERY_ADDRESS if name else ADDRESS,
+            address,
             smtp_port,
         )
         async with server:
@@ -148,10 +147,10 @@ def _refused(status: HTTPStatus, code: int, message: str) -> web.Response:
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
-    folder, smtp_port, http_port, *names = sys.argv[1:]
-    name = "".join(names[:1])
-    app = application(Path(folder), int(smtp_port), name)
-    web.run_app(app, host=EVERY_ADDRESS if name else ADDRESS, port=int(http_port), print=None, access_log=None)
+    folder, smtp_port, http_port, *beyond = sys.argv[1:]
+    address, name = beyond or (ADDRESS, "localhost")
+    app = application(Path(folder), int(smtp_port), address, name)
+    web.run_app(app, host=address, port=int(http_port), print=None, access_log=None)
 
 
 if __name__ == "__main__":

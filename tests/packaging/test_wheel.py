@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -15,8 +13,6 @@ from soms.local import ports
 from soms.local.child import Child, run, stragglers
 
 Eventually = Callable[[Callable[[], Awaitable[object]], float], Awaitable[None]]
-ROOT = Path(__file__).parents[2]
-UV = Path(sys.executable).with_name("uv")
 READY_SECONDS = 60
 GRACE_SECONDS = 30
 
@@ -32,21 +28,10 @@ class Installed(NamedTuple):
     output: Path
 
 
-@pytest.fixture(scope="module")
-def commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The commands of an environment that has the wheel and what it needs, in the versions of the lock, and nothing else."""
-    folder = tmp_path_factory.mktemp("wheel")
-    _uv("build", "--wheel", "--no-build-isolation", "--python", sys.executable, "--out-dir", str(folder), str(ROOT))
-    _uv("venv", "--python", sys.executable, str(folder / "environment"))
-    (wheel,) = folder.glob("*.whl")
-    python = folder / "environment/bin/python"
-    _uv("pip", "install", "--python", str(python), "--constraint", str(ROOT / "requirements.lock"), str(wheel))
-    return python.parent
-
-
 @pytest.fixture
-async def installed(commands: Path, tmp_path: Path, eventually: Eventually) -> AsyncIterator[Installed]:
+async def installed(install: Callable[[], Path], tmp_path: Path, eventually: Eventually) -> AsyncIterator[Installed]:
     """`soms up` out of the wheel, ready, in an empty folder; SIGTERM must end all of it."""
+    commands = install()
     (port,) = ports.choose(1)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SOMS_", "PYTHON"))}
     environment = inherited | {"SOMS_WEB_PORT": str(port), "PATH": f"{commands}:{os.environ['PATH']}"}
@@ -83,8 +68,3 @@ async def _ready(up: Child, output: Path) -> bool:
 async def _mailed(folder: Path) -> bool:
     """Whether a mail tells of the order."""
     return await asyncio.to_thread(lambda: any(b"MUG-BLUE" in mail.read_bytes() for mail in folder.glob("*.eml")))
-
-
-def _uv(*arguments: str) -> None:
-    done = subprocess.run((UV, *arguments, "--quiet"), cwd="/", capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
