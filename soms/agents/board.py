@@ -1,65 +1,71 @@
 """The figures of all partitions, whoever counts them: what the changelogs of the tables tell, of each cell the newest. Knows no clock.
 
-A cell is what one partition counted of one metric in one window; of two values the one with the higher source offset holds,
+A cell is what one partition counted under one key in one window; of two values the one with the higher source offset holds,
 so that what a worker wrote late, because it was frozen, changes nothing.
 """
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
 
 from soms.agents.table import OFFSET
 from soms.agents.tally import Tally
+from soms.errors import InvalidArgument
 
-Cell = tuple[str, int, float, str]
-NOTHING: Final = Tally()
+EACH: Final = "each"
+Each = Mapping[str, Mapping[str, Any]]
+Sums = dict[str, Tally]
 
 
 class Board:
-    """Sums over partitions by table, start of the window (seconds since 1970) and metric, always up to date."""
+    """Sums over partitions by table, start of the window (seconds since 1970) and name, always up to date."""
 
     def __init__(self) -> None:
         """Start with nothing."""
-        self.sums: dict[str, dict[float, dict[str, Tally]]] = defaultdict(lambda: defaultdict(dict))
+        # up to which source offset each partition counts
         self.offsets: dict[int, int] = {}
         self.revision = 0
-        self._cells: dict[Cell, tuple[int, Tally]] = {}
+        self._sums: dict[str, dict[float, Sums]] = defaultdict(lambda: defaultdict(dict))
+        self._cells: dict[str, dict[float, dict[str, tuple[int, Each]]]] = defaultdict(lambda: defaultdict(dict))
 
     def __len__(self) -> int:
         """How many cells there are."""
-        return len(self._cells)
+        return sum(len(cells) for windows in self._cells.values() for cells in windows.values())
 
     def take(self, table: str, key: bytes, value: bytes | None) -> None:
-        """Take over a record of the changelog of `table`. Raises ValueError for what is none."""
+        """Take over a record of the changelog of `table`. Raises InvalidArgument for what is none."""
         if value is None:
             return
-        (told, (start, _)), found = orjson.loads(key), orjson.loads(value)
-        metric, _, partition = told.rpartition("|")
-        self._put((table, int(partition), start, metric), found)
+        try:
+            (name, (start, _)), found = orjson.loads(key), orjson.loads(value)
+            partition, offset, each = int(name.rpartition("|")[2]), found[OFFSET], found[EACH]
+        except (ValueError, KeyError, TypeError) as cause:
+            raise InvalidArgument(f"a record of {table} that is none of ours", reason="unreadable") from cause
+        cells = self._cells[table][start]
+        last, before = cells.get(name, (-1, {}))
+        if offset > last:
+            cells[name] = offset, each
+            self.offsets[partition] = max(self.offsets.get(partition, -1), offset)
+            self.revision += 1
+            _move(self._sums[table][start], before, each)
 
-    def _put(self, cell: Cell, found: dict[str, Any]) -> None:
-        table, partition, start, metric = cell
-        offset, before = self._cells.get(cell, (-1, NOTHING))
-        if found[OFFSET] <= offset:
-            return
-        tally = Tally.of(found)
-        self._cells[cell] = found[OFFSET], tally
-        self.offsets[partition] = max(self.offsets.get(partition, -1), found[OFFSET])
-        total = self.sums[table][start].setdefault(metric, Tally())
-        total.add(before, -1)
-        total.add(tally)
-        self.revision += 1
-
-    def at(self, table: str, start: float, metric: str) -> Tally:
-        """What all partitions counted of `metric` in the window that begins at `start`."""
-        return self.sums[table].get(start, {}).get(metric, NOTHING)
+    def sums(self, table: str, start: float) -> Mapping[str, Tally]:
+        """What all partitions counted in the window that begins at `start`, by name."""
+        return self._sums[table].get(start, {})
 
     def sweep(self, table: str, older_than: float) -> None:
         """Forget windows of `table` that began before."""
-        old = {start for start in self.sums[table] if start < older_than}
-        for start in old:
-            del self.sums[table][start]
-        if old:
-            for cell in [cell for cell in self._cells if cell[0] == table and cell[2] in old]:
-                del self._cells[cell]
+        for start in [start for start in self._cells[table] if start < older_than]:
+            del self._cells[table][start], self._sums[table][start]
+
+
+def _move(sums: Sums, before: Each, after: Each) -> None:
+    """Take the tallies of a cell from what they were to what they are."""
+    for name, value in after.items():
+        if value != (old := before.get(name)):
+            total = sums.setdefault(name, Tally())
+            if old:
+                total.add(Tally.of(old), -1)
+            total.add(Tally.of(value))

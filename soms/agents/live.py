@@ -27,7 +27,7 @@ def document(board: Board, now: float, zone: ZoneInfo, lag_seconds: float) -> di
     """
     minute = now // MINUTE * MINUTE
     starts = [minute - MINUTE * back for back in reversed(range(WINDOWS))]
-    windows = [_window(start, MINUTE, board.at(MINUTES, start, ALL)) for start in starts]
+    windows = [_window(start, MINUTE, _minute(board, start)) for start in starts]
     today = midnight(now, zone)
     return {
         "as_of": stamp(now),
@@ -57,8 +57,12 @@ def _total(board: Board, first: float, last: float) -> dict[str, Any]:
     """The minutes from the one that begins at `first` to the one that begins at `last`."""
     total = Tally()
     for start in range(int(first // MINUTE) * MINUTE, int(last) + 1, MINUTE):
-        total.add(board.at(MINUTES, start, ALL))
+        total.add(_minute(board, start))
     return _window(first, int(last - first) + MINUTE, total)
+
+
+def _minute(board: Board, start: float) -> Tally:
+    return board.sums(MINUTES, start).get(ALL) or Tally()
 
 
 def _window(start: float, seconds: int, tally: Tally) -> dict[str, Any]:
@@ -76,7 +80,7 @@ def _window(start: float, seconds: int, tally: Tally) -> dict[str, Any]:
 def _tops(board: Board, hour: float) -> dict[str, Any]:
     sums: dict[str, Tally] = {}
     for start in (hour - HOUR, hour):
-        for metric, tally in board.sums[HOURS].get(start, {}).items():
+        for metric, tally in board.sums(HOURS, start).items():
             sums.setdefault(metric, Tally()).add(tally)
     products = ({"sku": sku, "name": tally.name, **_sold(tally)} for sku, tally in _best(sums, PRODUCT))
     countries = ({"country": country or None, **_sold(tally)} for country, tally in _best(sums, COUNTRY))

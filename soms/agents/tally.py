@@ -1,5 +1,6 @@
 """What is counted of orders: orders, units, revenue by currency, cancellations, returns. Adds up; knows no event and no window."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
@@ -18,9 +19,10 @@ class Tally:
     name: str | None = None
 
     @classmethod
-    def of(cls, value: dict[str, Any]) -> Self:
+    def of(cls, value: Mapping[str, Any]) -> Self:
         """Read what `value` wrote."""
-        return cls(*(value.get(count, 0) for count in COUNTS), dict(value.get("revenue", {})), value.get("name"))
+        counts = {count: value.get(count, 0) for count in COUNTS}
+        return cls(**counts, revenue=dict(value.get("revenue", {})), name=value.get("name"))
 
     @property
     def value(self) -> dict[str, Any]:

@@ -1,0 +1,28 @@
+"""The analytics service with a group and a topic of its own, for tests. WORKER_TWIN names a protection that is to be left out."""
+
+import functools
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import faust
+
+from soms.agents.analytics import analysing
+from soms.agents.table import FencedTable
+from soms.agents.worker import run
+
+
+def unfenced(table: FencedTable, told: Mapping[tuple[str, float], Sequence[tuple[int, Any]]], update: Any) -> None:
+    """Count again what counts already."""
+    event = faust.current_event()
+    assert event
+    for (metric, start), contents in told.items():
+        before = table.value(metric, event.message.partition, start)
+        after = update(before, [content for _, content in contents])
+        table[f"{metric}|{event.message.partition}", table.window.current(start)] = {**after, "o": contents[-1][0]}
+
+
+if __name__ == "__main__":
+    if os.environ.get("WORKER_TWIN") == "unfenced":
+        FencedTable.fold_all = unfenced  # type: ignore[method-assign]
+    run(os.environ["WORKER_SERVICE"], functools.partial(analysing, source=os.environ["WORKER_TOPIC"]))
