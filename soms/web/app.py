@@ -63,9 +63,16 @@ def create_app(gateway: Gateway, readiness: Readiness) -> web.Application:
 
 def _add(app: web.Application, method: str, path: str, handler: Handler) -> None:
     # a SKU may have braces, which the default pattern of a variable part leaves out
-    pattern = path.replace("{id}", "{id:[^/]+}").replace("{sku}", "{sku:[^/]+}")
+    pattern = path.replace("{id}", f"{{id:{_ids(path)}[^/]+}}").replace("{sku}", "{sku:[^/]+}")
     for name in ("GET", "HEAD") if method == "GET" else (method,):
         app.router.add_route(name, pattern, handler, expect_handler=_wait)
+
+
+def _ids(path: str) -> str:
+    """What keeps a path that ends in an id from standing for its neighbours with names, such as /orders/import."""
+    parent, _, last = (path.removeprefix(PREFIX)).rpartition("/")
+    names = {route.path.rpartition("/")[2] for route in ROUTES if route.path.rpartition("/")[0] == parent} - {last}
+    return f"(?!(?:{'|'.join(sorted(names))})$)" if names and last == "{id}" else ""
 
 
 def _endpoint(gateway: Gateway, route: Route) -> Handler:

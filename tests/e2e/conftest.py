@@ -59,7 +59,7 @@ class Client:
         async with self.session.request(method, path, json=body, headers=sent) as answer:
             endless = answer.content_type == "text/event-stream"
             text = (await answer.content.readany()).decode() if endless else await answer.text()
-            return Answer(answer.status, json.loads(text) if "json" in answer.content_type else text, answer.headers)
+            return Answer(answer.status, json.loads(text) if answer.content_type.endswith(("/json", "+json")) else text, answer.headers)
 
 
 class Stack:
