@@ -49,6 +49,7 @@ def create_app(gateway: Gateway, readiness: Readiness) -> web.Application:
     """The application over `gateway`; it owns nothing that would have to be closed."""
     app = web.Application(middlewares=[guarded])
     app[METRICS] = Metrics()
+    app[METRICS].watch_streams(gateway.streams.count)
     for route in ROUTES:
         _add(app, route.method, PREFIX + route.path, _endpoint(gateway, route))
     for path, handler in operations(readiness, app[METRICS], gateway.verifier.jwks, ROUTES).items():

@@ -30,6 +30,10 @@ class Streams:
         self._gate = Gate(places)
         self._open: set[Following] = set()
 
+    def count(self) -> int:
+        """How many are open."""
+        return len(self._open)
+
     async def response(self, begin: Callable[[], Awaitable[Following]], check: Callable[[], Any]) -> "EventStream":
         """A response that will pass on what `begin` opens, as long as `check` does not raise Unauthenticated.
 

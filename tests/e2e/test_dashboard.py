@@ -13,6 +13,10 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PASSWORD = "correct horse battery"
 MARKUP = "<img src=x onerror=alert(1)><b>Mug</b>"
+HIDE = """({ hidden }) => {
+    Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
 SIZES = {"wide": (1280, 900), "phone": (390, 844)}
 WAIT_MILLISECONDS = 20_000
 SCREENSHOTS = Path(__file__).parents[2] / "var" / "screenshots"
@@ -178,3 +182,19 @@ async def test_charts_by_keyboard(stack: Any, manager: Any, visit: Visit) -> Non
     await expect(page.locator("#live .tip")).to_be_hidden()
     await page.locator("#live summary").press("Enter")
     await expect(page.locator("#live tbody tr")).to_have_count(60)
+
+
+async def test_a_page_that_nobody_sees_holds_no_connection(stack: Any, manager: Any, visit: Visit) -> None:
+    """Hidden, the page hangs up; looked at again, it is live again."""
+    page = visit.page
+    await visit.sign_in(stack.url, manager)
+    await page.evaluate(HIDE, {"hidden": True})
+    await stack.until(lambda: shows(stack, "soms_http_streams 0.0"), 40)
+    await page.evaluate(HIDE, {"hidden": False})
+    await expect(page.locator("#state")).to_have_attribute("data-state", "live", timeout=WAIT_MILLISECONDS)
+    assert await shows(stack, "soms_http_streams 1.0")
+
+
+async def shows(stack: Any, line: str) -> bool:
+    """Whether the gateway's figures have a line."""
+    return line in (await (await stack.client())("GET", "/metrics")).body

@@ -43,13 +43,14 @@ async def heard(answer: aiohttp.ClientResponse) -> bytes:
         return await answer.content.readany()
 
 
-async def test_events_come_as_they_are_said(session: Any, staff: Any, pieces: Any, agents: Any) -> None:
-    """Each piece arrives by itself, comments too; the head says what it is and that nobody may keep it."""
+async def test_events_come_as_they_are_said(client: Any, session: Any, staff: Any, pieces: Any, agents: Any) -> None:
+    """Each piece arrives by itself, comments too; the head says what it is and that nobody may keep it; the metrics count it."""
     async with session.get(PATH, headers=staff | {"Last-Event-ID": "41"}) as answer:
         assert await heard(answer) == stream.BEGINNING
         for piece in (b"event: live\nid: 42\ndata: {}\n\n", b": still here\n\n"):
             pieces.put_nowait(piece)
             assert await heard(answer) == piece
+        assert b"soms_http_streams 1.0" in (await client("GET", "//metrics")).body
         pieces.put_nowait(b"")
         assert await heard(answer) == b""
 

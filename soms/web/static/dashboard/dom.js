@@ -64,12 +64,13 @@ export class Panel {
       if (turn !== this.turn) return;
       this.draw(this.box, found);
       this.good = true;
+      this.box.classList.remove("stale");
     } catch (error) {
-      if (turn !== this.turn || (calm && this.good && !error.status)) return;
+      if (turn !== this.turn) return;
+      this.box.classList.toggle("stale", calm && this.good); // what was good a minute ago is better than nothing, but paler
+      if (calm && this.good) return;
       this.good = false;
       this.box.replaceChildren(blank("error", error.told || "These figures are not available right now.", () => this.show(load)));
-    } finally {
-      if (turn === this.turn) this.box.classList.remove("stale");
     }
   }
 }

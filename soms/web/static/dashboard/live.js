@@ -23,6 +23,8 @@ export class Live {
 
   open() {
     this.connect();
+    this.seen = () => this.look();
+    document.addEventListener("visibilitychange", this.seen);
     this.pulse = setInterval(() => this.beat(), 1000);
     this.comparison = setInterval(() => this.compare(), 60_000);
     this.compare();
@@ -30,10 +32,21 @@ export class Live {
 
   close() {
     this.closed = true;
+    document.removeEventListener("visibilitychange", this.seen);
     clearInterval(this.pulse);
     clearInterval(this.comparison);
     clearTimeout(this.again);
     this.source?.close();
+  }
+
+  /** A page that nobody sees hangs up: browsers allow few connections at a time, and other tabs may want them. */
+  look() {
+    clearTimeout(this.again);
+    if (document.hidden) { this.source.close(); return; }
+    this.heard = 0;
+    this.start = performance.now();
+    this.connect();
+    this.tell(false);
   }
 
   connect() {
@@ -47,13 +60,14 @@ export class Live {
       this.wait = Math.min(this.wait * 2, LONGEST_WAIT_MILLISECONDS);
       this.again = setTimeout(async () => {
         await renewed().catch(() => null);
-        if (!this.closed) this.connect();
+        if (!this.closed && !document.hidden) this.connect();
       }, this.wait);
     });
   }
 
   /** Once a second: tells how old things are, and asks where the stream says nothing, which it does when nothing happens. */
   beat() {
+    if (document.hidden) return;
     const now = performance.now();
     if (now - Math.max(this.heard, this.asked) > QUIET_MILLISECONDS) {
       this.asked = now;
@@ -65,7 +79,7 @@ export class Live {
   tell(away) {
     const figures = this.figures;
     const behind = figures && figures.lag_seconds > BEHIND_SECONDS;
-    const state = away ? "away" : !figures ? "connecting" : behind ? "behind" : "live";
+    const state = away ? "away" : !figures || !this.heard ? "connecting" : behind ? "behind" : "live";
     const word = { away: "No connection", connecting: "Connecting", behind: `${span(figures?.lag_seconds)} behind`, live: "Live" }[state];
     $("state-word").textContent = word;
     $("state-more").textContent = figures ? `${away || behind ? "figures of" : "as of"} ${exact(figures.as_of)}` : "";
@@ -84,9 +98,10 @@ export class Live {
   }
 
   tiles({ last_minute, last_hour, today }) {
-    put("orders_last_minute", count(last_minute.orders));
-    put("orders_last_hour", count(last_hour.orders));
-    put("orders_today", count(today.orders));
+    for (const [name, window] of Object.entries({ last_minute, last_hour, today })) {
+      put(`orders_${name}`, count(window.orders));
+      $(`word-${name}`).textContent = window.orders === 1 ? "order" : "orders";
+    }
     const code = chief(today.revenue);
     const [sign, number] = code ? split(today.revenue[code], code) : ["", "0"];
     $("revenue-currency").textContent = sign;
