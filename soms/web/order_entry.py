@@ -61,7 +61,7 @@ async def enter_order(request: Request[OrderEntry]) -> Answer[Order]:
     asked = request.input
     user_id, email, address = asked.get("user_id"), asked.get("email"), asked.get("shipping_address")
     if not user_id and not email:
-        raise InvalidArgument.field("user_id", "missing", "say whose order it is: user_id, or email for a guest")
+        raise InvalidArgument.field("user_id", "customer_needed", "say whose order it is: user_id, or email for a guest")
     message = v1.EnterOrderRequest(
         idempotency_key=request.key,
         user_id=user_id,

@@ -156,6 +156,7 @@ async def restored(stack: Any, admin: Any) -> AsyncIterator[None]:
 async def test_answers_are_as_described(stack: Any, restored: None, tmp_path: Path, role: str, options: tuple[str, ...]) -> None:
     """To whatever is sent there is no fault, nothing beyond the document, nothing taken against it or refused for a form it allows."""
     command = (
+        *("--config-file", str(Path(__file__).with_name("schemathesis.toml"))),
         *("run", f"{stack.url}/openapi.json", *SIZE, *options, "--checks", "all", "--exclude-checks", "positive_data_acceptance"),
         *("--no-color", "--generation-database", "none", "--generation-allow-x00", "false", "--output-truncate", "false"),
     )
