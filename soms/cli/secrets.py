@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from soms.config import Settings
 
-NAMES: Final = ("postgres", "service-key", "refresh-key", "order-id", "cursor", "unsubscribe")
+NAMES: Final = ("postgres", "service-key", "refresh-key", "order-id", "cursor", "unsubscribe", "customer")
 
 
 @click.command()

@@ -22,7 +22,9 @@ from soms.errors import FailedPrecondition, Unavailable
 
 log = logging.getLogger(__name__)
 
-SCHEMAS = ("users", "products", "orders", "notifications")
+SCHEMAS = ("users", "products", "orders", "notifications", "analytics")
+# where the tables of a schema are described: its noun, unless another says more
+NOUNS = {"analytics": "history"}
 # what a lost, full or restarting database raises
 OUTAGES = (
     asyncpg.PostgresConnectionError,
@@ -99,7 +101,7 @@ def tortoise_config(settings: Settings, *schemas: str, owner: bool = False) -> d
         },
         "apps": {
             schema: {
-                "models": [f"soms.models.{schema[:-1]}"],
+                "models": [f"soms.models.{NOUNS.get(schema, schema[:-1])}"],
                 "default_connection": schema,
                 "migrations": f"soms.models.migrations.{schema}",
             }
@@ -111,25 +113,31 @@ def tortoise_config(settings: Settings, *schemas: str, owner: bool = False) -> d
 
 
 @contextlib.asynccontextmanager
+async def reachable(settings: Settings, *schemas: str) -> AsyncIterator[None]:
+    """Pools of these schemas that open when they are first used, for who can wait until then; closed at the end."""
+    await Tortoise.init(config=tortoise_config(settings, *schemas), _enable_global_fallback=True)
+    try:
+        yield
+    finally:
+        await Tortoise.close_connections()
+
+
+@contextlib.asynccontextmanager
 async def connected(settings: Settings, *schemas: str) -> AsyncIterator[None]:
     """Open the pools of these schemas and close them at the end.
 
     Waits for PostgreSQL and for its migrations. Raises Unavailable when they are not there after `WAIT_SECONDS`.
     """
-    await Tortoise.init(config=tortoise_config(settings, *schemas), _enable_global_fallback=True)
-    try:
-        async with asyncio.timeout(WAIT_SECONDS):
-            for schema in schemas:
-                await _migrated(schema)
-    except TimeoutError as cause:
-        await Tortoise.close_connections()
-        raise Unavailable(
-            f"PostgreSQL has no migrated schema for {', '.join(schemas)} after {WAIT_SECONDS:.0f} s (soms migrate)"
-        ) from cause
-    try:
+    async with reachable(settings, *schemas):
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                for schema in schemas:
+                    await _migrated(schema)
+        except TimeoutError as cause:
+            raise Unavailable(
+                f"PostgreSQL has no migrated schema for {', '.join(schemas)} after {WAIT_SECONDS:.0f} s (soms migrate)"
+            ) from cause
         yield
-    finally:
-        await Tortoise.close_connections()
 
 
 async def _migrated(schema: str) -> None:
