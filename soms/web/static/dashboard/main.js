@@ -12,6 +12,8 @@ const REFUSALS = {
   rate_limited: "Too many attempts. Try again in a few minutes.",
   validation_failed: "This is not an e-mail address and a password.",
 };
+const AWAY = "SOMS cannot be reached right now. Try again in a moment.";
+const RETRY_MILLISECONDS = 3_000;
 let board = [];
 
 function entrance(word = "") {
@@ -19,9 +21,9 @@ function entrance(word = "") {
   const was = board.length;
   board = [];
   if (was) { location.reload(); return; } // nothing of one session may be left for the next
-  $("board").hidden = true;
-  $("entrance").hidden = false;
   $("refusal").textContent = word;
+  if (!$("entrance").hidden) return;
+  $("entrance").hidden = false;
   document.title = "SOMS: sign in";
   $("sign-in").elements.email.focus();
 }
@@ -50,7 +52,7 @@ $("sign-in").addEventListener("submit", async (event) => {
     enter(session);
     $("figures").focus({ preventScroll: true });
   } catch (error) {
-    $("refusal").textContent = REFUSALS[error.reason] || "SOMS cannot be reached right now. Try again in a moment.";
+    $("refusal").textContent = REFUSALS[error.reason] || AWAY;
     password.select();
   } finally {
     button.disabled = false;
@@ -62,9 +64,11 @@ whenEnded(() => entrance());
 async function begin() {
   try {
     const session = await renewed();
+    if (board.length) return;
     if (session) enter(session); else entrance();
   } catch {
-    entrance("SOMS cannot be reached right now. Try again in a moment.");
+    entrance(AWAY);
+    setTimeout(begin, RETRY_MILLISECONDS);
   }
 }
 

@@ -2,6 +2,7 @@
 const SESSION = "/dashboard/session";
 const EARLY_SECONDS = 60;
 const WAIT_MILLISECONDS = 15_000;
+const RETRY_MILLISECONDS = 5_000;
 
 let session = null;
 let renewing = null;
@@ -44,12 +45,12 @@ export function renewed() {
   renewing ||= request(SESSION, { method: "PUT" })
     .then((found) => {
       if (found) return begin(found);
-      if (session) { over(); }
+      if (session) over();
       return null;
     })
     .catch((error) => {
       clearTimeout(timer);
-      timer = setTimeout(() => renewed().catch(() => {}), 5_000);
+      if (session) timer = setTimeout(() => renewed().catch(() => {}), RETRY_MILLISECONDS);
       throw error;
     })
     .finally(() => { renewing = null; });
