@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequenc
 from typing import Any, cast
 
 import faust
+import orjson
+from aiokafka.structs import ConsumerRecord
 from faust.types import EventT
 from faust.types.tuples import FutureMessage
 
@@ -77,6 +79,18 @@ class FencedTable(faust.Table[Any, Value]):
     def _memory(self) -> tuple[MutableMapping[Any, Value], MutableMapping[Any, int | None]]:
         """Values and partitions by key, past what notes every change in the changelog."""
         return self.data.data, self.data._key_partition  # type: ignore[attr-defined] # noqa: SLF001 - there is no other way
+
+    def restore(self, partition: int, records: Iterable[ConsumerRecord]) -> None:
+        """Take over what lies in the changelog of a partition, never back to a lower offset."""
+        values, partitions = self._memory
+        for record in records:
+            key = self._to_key(orjson.loads(record.key))
+            value = orjson.loads(record.value) if record.value is not None else None
+            if value is None:
+                values.pop(key, None)
+                partitions.pop(key, None)
+            elif value[OFFSET] >= values.get(key, value)[OFFSET]:
+                values[key], partitions[key] = value, partition
 
     def apply_changelog_batch(self, batch: Iterable[EventT[Any]]) -> None:
         """Take over what the changelog tells, never back to a lower offset."""

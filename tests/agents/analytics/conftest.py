@@ -174,6 +174,7 @@ async def shop(stack: Settings, tmp_path: Path) -> AsyncIterator[Shop]:
     yield made
     for child in made.children:
         await child.stop(grace_seconds=0)
+        print(*made.said[child][-40:], sep="\n")  # noqa: T201 - shown where a test fails
 
 
 @pytest.fixture

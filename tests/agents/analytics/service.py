@@ -16,6 +16,7 @@ def unfenced(table: FencedTable, told: Mapping[tuple[str, float], Sequence[tuple
     """Count again what counts already."""
     event = faust.current_event()
     assert event
+    assert table.window
     for (metric, start), contents in told.items():
         before = table.value(metric, event.message.partition, start)
         after = update(before, [content for _, content in contents])
@@ -24,5 +25,5 @@ def unfenced(table: FencedTable, told: Mapping[tuple[str, float], Sequence[tuple
 
 if __name__ == "__main__":
     if os.environ.get("WORKER_TWIN") == "unfenced":
-        FencedTable.fold_all = unfenced  # type: ignore[method-assign]
+        FencedTable.fold_all = unfenced  # type: ignore[method-assign,assignment]
     run(os.environ["WORKER_SERVICE"], functools.partial(analysing, source=os.environ["WORKER_TOPIC"]))
