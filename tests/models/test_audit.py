@@ -22,14 +22,19 @@ from soms.models.fulfilment import Settlement, settle
 from soms.models.notification import Channel, Status
 from soms.models.notification_plan import Planned
 from soms.models.order import Action
+from soms.models.order_import import import_orders
 from soms.models.reservation import Wanted, reserve
 from soms.models.transition import Actor, Change, change
+from soms.past import EXAMPLE, PastOrder
 
 ANN = uuid4()
 STAFF = Actor("staff", str(uuid4()), uuid4())
 TELL = "select event_id, type, key from outbox order by id"
 UNIQUE = "select conname from pg_constraint where conrelid = 'notifications.notification'::regclass and contype = 'u'"
-WHOLE, CANCELLED, PLACED = (f"(select id from orders.orders where status = '{s}')" for s in ("delivered", "cancelled", "placed"))
+WHOLE, CANCELLED, PLACED = (
+    f"(select id from orders.orders where status = '{status}' and external_number is null)"
+    for status in ("delivered", "cancelled", "placed")
+)
 # what each rule is broken by: statements of the owner of the database, whose constraints stand in the way of some
 CORRUPTIONS = {
     "stock.bounds": [
@@ -50,6 +55,7 @@ CORRUPTIONS = {
         f"""update orders.idempotency set answer = jsonb_set(answer::jsonb, '{{id}}', to_jsonb(uuidv7()))::text
                            where answer::jsonb ->> 'id' = {PLACED}::text"""
     ],
+    "orders.imports": ["insert into orders.import (external_number, fingerprint) values ('1', '')"],
     "reservations.states": [f"update products.reservation set state = 'RELEASED' where order_id = {PLACED}"],
     "reservations.lines": [f"update products.reservation_line set sku = 'C' where order_id = {CANCELLED} and sku = 'B'"],
     "reservations.orders": ["update products.reservation set state = 'ALLOCATED' where state = 'HELD'"],
@@ -76,7 +82,7 @@ CORRUPTIONS = {
 
 @pytest.fixture
 async def world(database: None, settings: Settings) -> None:
-    """One order that went all the way and came back in part, one cancelled, one placed, and stock held for one that never came."""
+    """Orders that went all the way and came back in part, were cancelled, placed, imported, and stock held for one that never came."""
     for sku in "ABC":
         await catalogue.create(uuid4(), "", NewProduct(sku=sku, name=f"The {sku}", price=150, currency="GBP", on_hand=10))
     await fetch("users", "insert into users (id, email, name, roles) values ($1, 'ann@example.org', 'Ann', '{customer}')", ANN)
@@ -88,6 +94,7 @@ async def world(database: None, settings: Settings) -> None:
     rows = await fetch("orders", "select payload from outbox order by id")
     await settle(Settlement.of(OrderEvent.model_validate_json(row["payload"])) for row in rows)
     await reserve([Wanted(uuid4(), {"C": 1})])
+    await import_orders([PastOrder.model_validate(EXAMPLE)], uuid4())
     for schema in ("users", "products", "orders"):
         await fetch(schema, "update outbox set published_at = now()")
     for row in await fetch("orders", TELL):
