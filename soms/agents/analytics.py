@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from soms.agents import live, live_views
+from soms.agents import history_views, live, live_views
 from soms.agents.board import Board
 from soms.agents.broadcast import Broadcast
 from soms.agents.following import Following
+from soms.agents.history import history
 from soms.agents.windows import KEPT, Windows, changelog
 from soms.agents.worker import Worker, run
-from soms.config import Settings
 from soms.errors import Unavailable
 from soms.events import OrderEvent
 from soms.pulse import Pulse
@@ -26,11 +26,20 @@ SWEEP_SECONDS: Final = 30.0
 
 
 @contextlib.asynccontextmanager
-async def analysing(worker: Worker, source: str = OrderEvent.topic) -> AsyncIterator[None]:
-    """Give the worker its tables, handlers and routes, and keep a board beside it."""
+async def analysing(worker: Worker) -> AsyncIterator[None]:
+    """All of it."""
+    verifier = Verifier(worker.settings)
+    worker.routes += history_views.routes(verifier)
+    async with counting(worker, verifier, OrderEvent.topic), history(worker.settings):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def counting(worker: Worker, verifier: Verifier, source: str) -> AsyncIterator[None]:
+    """Live windows of the orders told in `source`: tables, handler and routes for the worker, and a board beside it."""
     windows, figures = Windows(worker.app), Figures(worker, source)
     worker.fold(source, windows)
-    worker.routes += live_views.routes(Verifier(worker.settings), figures.document, figures.broadcast)
+    worker.routes += live_views.routes(verifier, figures.document, figures.broadcast)
     worker.parts["board"] = lambda: figures.following.ready
 
     async def sweep() -> None:
@@ -46,7 +55,7 @@ class Figures:
 
     def __init__(self, worker: Worker, source: str) -> None:
         """Of the orders told in `source`."""
-        self._zone = _zone(worker.settings)
+        self._zone = ZoneInfo(worker.settings.time_zone)
         self._board = Board()
         self.broadcast = Broadcast("live", self.document)
         changelogs = {changelog(worker.app, name): name for name in KEPT}
@@ -65,10 +74,6 @@ class Figures:
         """Forget what is shown nowhere any more."""
         for name, kept in KEPT.items():
             self._board.sweep(name, time.time() - kept)
-
-
-def _zone(settings: Settings) -> ZoneInfo:
-    return ZoneInfo(settings.time_zone)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""The analytics service with a group and a topic of its own, for tests. WORKER_TWIN names a protection that is to be left out."""
+"""The live windows of the analytics service with a group and a topic of their own. WORKER_TWIN names a protection to be left out."""
 
-import functools
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import faust
 
-from soms.agents.analytics import analysing
+from soms.agents.analytics import counting
 from soms.agents.table import FencedTable
 from soms.agents.worker import run
+from soms.tokens import Verifier
 
 
 def unfenced(table: FencedTable, told: Mapping[tuple[str, float], Sequence[tuple[int, Any]]], update: Any) -> None:
@@ -26,4 +26,4 @@ def unfenced(table: FencedTable, told: Mapping[tuple[str, float], Sequence[tuple
 if __name__ == "__main__":
     if os.environ.get("WORKER_TWIN") == "unfenced":
         FencedTable.fold_all = unfenced  # type: ignore[method-assign,assignment]
-    run(os.environ["WORKER_SERVICE"], functools.partial(analysing, source=os.environ["WORKER_TOPIC"]))
+    run(os.environ["WORKER_SERVICE"], lambda worker: counting(worker, Verifier(worker.settings), os.environ["WORKER_TOPIC"]))
