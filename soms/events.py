@@ -6,18 +6,12 @@ added; a reader ignores those it does not know. A change that is more than that 
 
 import contextvars
 import datetime as dt
-from typing import ClassVar, Final
+from typing import ClassVar
 from uuid import UUID
 
-import orjson
 from pydantic import BaseModel, ConfigDict
 
-from soms.errors import ResourceExhausted
-
-# of a value on Kafka: a broker takes 1 MiB and a little, headers and the head of a batch need some of it
-LARGEST_BYTES: Final = 1_000_000
-# names of lines are for people: where the event of an order would be too large, they are cut to so many characters
-SHORT_NAMES: Final = (40, 20, 0)
+from soms import order_payload
 
 # W3C trace context of the request under way, handed on with every event
 traceparent: contextvars.ContextVar[str | None] = contextvars.ContextVar("traceparent", default=None)
@@ -80,22 +74,8 @@ class OrderEvent(Event):
 
     @property
     def payload(self) -> str:
-        """The value on Kafka: JSON text; thousands of lines are told without zeros and with as much of their names as there is room for.
-
-        Raises ResourceExhausted (`too_large`) for what cannot be told even so: a change that nobody could hear of must not be made.
-        """
-        text = self.model_dump_json()
-        for longest in SHORT_NAMES:
-            if len(text) < LARGEST_BYTES and len(text.encode()) <= LARGEST_BYTES:
-                return text
-            text = self._compact(longest)
-        if len(text.encode()) <= LARGEST_BYTES:
-            return text
-        raise ResourceExhausted(f"an order's event may have {LARGEST_BYTES:,} bytes: this order has too many lines", reason="too_large")
-
-    def _compact(self, longest: int) -> str:
-        lines = [line.model_copy(update={"name": line.name[:longest]}).model_dump(exclude_defaults=True) for line in self.lines]
-        return orjson.dumps({**self.model_dump(mode="json", exclude={"lines"}), "lines": lines}).decode()
+        """The value on Kafka; raises ResourceExhausted (`too_large`) for an order of more lines than can be told."""
+        return order_payload.payload(self, self.lines)
 
 
 class OrderPlaced(OrderEvent):

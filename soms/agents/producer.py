@@ -22,7 +22,7 @@ from aiokafka.structs import TopicPartition
 
 from soms import envelope
 from soms.errors import Unavailable
-from soms.events import LARGEST_BYTES
+from soms.order_payload import LARGEST_BYTES
 
 REQUEST_SECONDS: Final = 3
 CLOSE_SECONDS: Final = 2

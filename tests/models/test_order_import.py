@@ -11,13 +11,14 @@ from pydantic import ValidationError
 
 from soms.config import Settings
 from soms.envelope import KINDS
-from soms.events import LARGEST_BYTES, OrderEvent
+from soms.events import OrderEvent
 from soms.models import order_document
 from soms.models.audit import CHECKS, audited
 from soms.models.database import fetch
 from soms.models.order import Action
 from soms.models.order_import import Outcome, import_orders
 from soms.models.transition import Actor, Change, change
+from soms.order_payload import LARGEST_BYTES
 from soms.past import PastOrder
 
 STAFF = uuid4()
