@@ -46,13 +46,16 @@ class Following:
         self._places = [TopicPartition(topic, partition) for topic in changelogs for partition in range(PARTITIONS)]
         self._reached: dict[TopicPartition, int] = {}
         self._samples: deque[Sample] = deque()
-        self._complete = time.time()
+        self._complete, self._began = 0.0, time.time()
         self.ready = False
         self.pulse = Pulse("following the live windows", self.run_once, RETRY_SECONDS)
 
     def lag_seconds(self, now: float) -> float:
-        """How old the oldest event may be that is in the topic and not on the board; 0 where there is none."""
-        behind = now - self._complete
+        """How old the oldest event may be that is in the topic and not on the board; 0 where there is none.
+
+        Before the board was complete for the first time nobody knows; then it is at least so much.
+        """
+        behind = now - (self._complete or self._began - FRESH_SECONDS)
         return 0.0 if behind < FRESH_SECONDS else behind
 
     async def run_once(self) -> None:

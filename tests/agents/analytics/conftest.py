@@ -43,6 +43,7 @@ class Shop:
         self.said: dict[Child, list[str]] = {}
         self.variables: dict[str, str] = {}
         self.token = Signer(settings).access_token(uuid.uuid4(), ["staff"])
+        self.producer: AIOKafkaProducer | None = None
         self.number = 0
 
     async def open(self) -> None:
@@ -89,23 +90,20 @@ class Shop:
         else:
             minute.update({"cancelled": 1, event.currency: -event.total})
 
-    async def tell(self, *events: OrderEvent, times: int = 1) -> None:
-        """Write events, each so many times, with the same id."""
-        async with AIOKafkaProducer(bootstrap_servers=self.settings.kafka, linger_ms=5, max_batch_size=1 << 18) as producer:
-            for event in events:
-                event_id = uuid.uuid5(NAMESPACE, f"{event.order_id} {event.version}")
-                headers = envelope.headers(event_id, event.type, "/test", event.at)
-                for _ in range(times):
-                    await producer.send(
-                        self.topic,
-                        event.payload.encode(),
-                        key=event.key.encode(),
-                        headers=headers,
-                        timestamp_ms=round(event.at.timestamp() * 1000),
-                    )
+    async def tell(self, *events: OrderEvent) -> None:
+        """Write events; the same event has the same id whenever it is told."""
+        if self.producer is None:
+            self.producer = AIOKafkaProducer(bootstrap_servers=self.settings.kafka, linger_ms=5, max_batch_size=1 << 18)
+            await self.producer.start()
+        for event in events:
+            event_id = uuid.uuid5(NAMESPACE, f"{event.order_id} {event.version}")
+            headers = envelope.headers(event_id, event.type, "/test", event.at)
+            milliseconds = round(event.at.timestamp() * 1000)
+            await self.producer.send(self.topic, event.payload.encode(), key=event.key.encode(), headers=headers, timestamp_ms=milliseconds)
+        await self.producer.flush()
 
-    async def busy(self, number: int, a_second: float, back_seconds: float = 1800) -> None:
-        """So many orders, out of order over the last half hour, a tenth called off and a tenth told twice."""
+    async def busy(self, number: int, a_second: float, back_seconds: float = 300) -> None:
+        """So many orders, out of order over the last five minutes, a tenth called off and a tenth told twice."""
         began = time.monotonic()
         for done in range(0, number, 100):
             moment = time.time()
@@ -172,8 +170,11 @@ async def shop(stack: Settings, tmp_path: Path) -> AsyncIterator[Shop]:
     made = Shop(stack, tmp_path)
     await made.open()
     yield made
+    if made.producer:
+        await made.producer.stop()
     for child in made.children:
         await child.stop(grace_seconds=0)
+        print(child.process.pid, "still here" if not child.ended else "ended")  # noqa: T201
         print(*made.said[child][-40:], sep="\n")  # noqa: T201 - shown where a test fails
 
 
