@@ -24,6 +24,7 @@ from soms.config import Settings
 from soms.discovery import discovering
 from soms.envelope import Envelope
 from soms.events import OrderEvent, ProductEvent, UserEvent
+from soms.finding import AnalyticsFinding
 from soms.models import notification_queue as queue
 from soms.models.database import connected, fetch
 from soms.models.notification import Channel
@@ -81,7 +82,7 @@ def _listen(worker: Worker, services: Services, notifier: Notifier, announcer: A
         await announcer.handle(envelope)
         await notifier.handle(envelope)
 
-    for kind in (OrderEvent, ProductEvent, UserEvent):
+    for kind in (OrderEvent, ProductEvent, UserEvent, AnalyticsFinding):
         worker.consume(kind.topic, handle, probe=there)
 
 

@@ -42,7 +42,7 @@ class Notifier:
 
     async def _people(self, event: Event) -> list[Contact]:
         """Whom the event concerns. What concerns somebody who is no more, concerns nobody."""
-        if KINDS[type(event)] is Kind.WORK:
+        if KINDS[type(event)] in {Kind.WORK, Kind.NEWS}:
             return await self._contacts.staff()
         if isinstance(event, OrderEvent) and event.user_id is None:
             return [Contact(event.email)]
