@@ -16,6 +16,7 @@ import asyncpg
 
 from soms.config import Settings
 from soms.models.audit_check import MOST_BREACHES, Breach, Check, Result
+from soms.models.audit_history import HISTORY
 from soms.models.audit_notifications import NOTIFICATION
 from soms.models.audit_orders import ORDER
 from soms.models.audit_outbox import KNOWN, WAITING
@@ -23,7 +24,7 @@ from soms.models.audit_reservations import RESERVATION
 from soms.models.audit_stock import STOCK
 from soms.models.database import outages, owner_address
 
-CHECKS: Final = (*STOCK, *ORDER, *RESERVATION, *WAITING, *NOTIFICATION)
+CHECKS: Final = (*STOCK, *ORDER, *RESERVATION, *WAITING, *NOTIFICATION, *HISTORY)
 AGAIN_SECONDS: Final = 1.0
 STATEMENT_SECONDS: Final = 300.0
 PAGE: Final = 10_000

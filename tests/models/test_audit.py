@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from soms.config import Settings
+from soms.envelope import KINDS
 from soms.events import OrderEvent
 from soms.local.postgres import Postgres
 from soms.models import catalogue, placement
@@ -16,9 +17,10 @@ from soms.models import notification_queue as queue
 from soms.models.audit import CHECKS, audited, look
 from soms.models.audit_check import Check
 from soms.models.catalogue import NewProduct
-from soms.models.database import fetch
+from soms.models.database import fetch, transaction
 from soms.models.draft import Draft, Placement, ReservedLine
 from soms.models.fulfilment import Settlement, settle
+from soms.models.history_projection import Projection
 from soms.models.notification import Channel, Status
 from soms.models.notification_plan import Planned
 from soms.models.order import Action
@@ -77,6 +79,10 @@ CORRUPTIONS = {
         """update notifications.notification set status = 'pending', next_attempt_at = now() - interval '1 hour', payload = '{}'
             where event_type = 'soms.order.paid.v1'"""
     ],
+    "history.orders": [f"update analytics.order_fact set country = 'XX' where order_id = {WHOLE}"],
+    "history.lines": [f"delete from analytics.line_fact where order_id = {WHOLE} and position = 1"],
+    "history.units": [f"update analytics.order_fact set units = units + 1 where order_id = {PLACED}"],
+    "history.steps": [f"update analytics.order_fact set paid_at = null where order_id = {WHOLE}"],
 }
 
 
@@ -97,9 +103,12 @@ async def world(database: None, settings: Settings) -> None:
     await import_orders([PastOrder.model_validate(EXAMPLE)], uuid4())
     for schema in ("users", "products", "orders"):
         await fetch(schema, "update outbox set published_at = now()")
+    async with transaction("analytics"):
+        told = [KINDS[row["type"]].model_validate_json(row["payload"]) for row in await fetch("orders", "select type, payload from outbox")]
+        await Projection(settings).write("analytics", told)
     for row in await fetch("orders", TELL):
-        told = [Planned(ANN, Channel.EMAIL, "ann@example.org", Status.SUPPRESSED, None, None)]
-        await queue.add(row["event_id"], row["type"], UUID(row["key"]), told)
+        planned = [Planned(ANN, Channel.EMAIL, "ann@example.org", Status.SUPPRESSED, None, None)]
+        await queue.add(row["event_id"], row["type"], UUID(row["key"]), planned)
 
 
 async def placed() -> UUID:
@@ -116,10 +125,10 @@ async def placed() -> UUID:
 async def owner(server: Postgres) -> AsyncIterator[Any]:
     """The owner of all schemas, in a transaction that is rolled back."""
     connection = await asyncpg.connect(server.dsn)
-    transaction = connection.transaction()
-    await transaction.start()
+    changes = connection.transaction()
+    await changes.start()
     yield connection
-    await transaction.rollback()
+    await changes.rollback()
     await connection.close()
 
 
