@@ -7,7 +7,9 @@ import time
 import uuid
 from pathlib import Path
 
+from bench.analytics import counting
 from bench.http import Client
+from bench.live import watching
 from bench.pgbench import transactions_per_second
 from bench.placement import catalogue, load, report, tokens
 from bench.relay import relaying
@@ -21,12 +23,18 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=16, help="customers who order at once")
     parser.add_argument("--scale", default="", help="as of soms up, such as product=2,order=2")
     parser.add_argument("--relay", action="store_true", help="measure the relay alone: delay at 100 orders/s, and draining")
+    parser.add_argument("--analytics", action="store_true", help="measure live windows: events/s, a start with many, delay on the stream")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soms-bench-") as folder:
         home = Path(folder)
         if asked.relay:
             with running(home) as stack:
                 asyncio.run(relaying(stack, asked.seconds))
+            return
+        if asked.analytics:
+            with running(home) as stack:
+                asyncio.run(watching(stack, asked.seconds))
+                asyncio.run(counting(stack))
             return
         with running(home) as stack:
             print(f"first start: ready after {stack.ready_seconds:.1f} s, first order after {asyncio.run(first_order(stack)):.1f} s")

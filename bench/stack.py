@@ -108,6 +108,8 @@ MARKS = {
     "soms.web": "web",
     "soms.agents.relay": "relay",
     "soms.agents.inventory": "inventory",
+    "soms.agents.notification": "notification",
+    "soms.agents.analytics": "analytics",
     "kafka.Kafka": "kafka",
     "SpringApplication": "eureka",
     "postgres": "postgres",

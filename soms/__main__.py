@@ -12,8 +12,10 @@ from soms.cli.audit import audit
 from soms.cli.dlq import dlq
 from soms.cli.doctor import doctor
 from soms.cli.events import events
+from soms.cli.importing import import_
 from soms.cli.notifications import notifications
 from soms.cli.outbox import outbox
+from soms.cli.secrets import secrets
 from soms.errors import SomsError
 
 
@@ -225,12 +227,14 @@ def place(
         raise SystemExit(1)
 
 
+main.add_command(import_)
 main.add_command(outbox)
 main.add_command(events)
 main.add_command(dlq)
 main.add_command(audit)
 main.add_command(doctor)
 main.add_command(notifications)
+main.add_command(secrets)
 
 if __name__ == "__main__":
     main()

@@ -38,8 +38,10 @@ class Settings(BaseSettings):
     public_url: str = "http://127.0.0.1:8080"
     # webhooks may lead to private addresses and over plain http: on one machine and in tests
     webhook_private: bool = False
-    # address that services bind and register; the gateway's own address and port
+    # address that services bind and register, and their port: by default a free one each; a fixed one where each has a machine or container
     host: str = "127.0.0.1"
+    port: int = Field(0, ge=0, le=65535)
+    # the gateway's own address and port
     web_host: str = "127.0.0.1"
     web_port: int = Field(8080, ge=1, le=65535)
     # requests a minute per account (an address gets twice as many), or `off` for benchmarks

@@ -15,6 +15,7 @@ from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from soms.errors import InvalidArgument
 from soms.events import Event
+from soms.finding import AnalyticsFinding  # noqa: F401 - one more that is told
 
 UNREADABLE: Final = "unreadable"
 TYPE: Final = re.compile(r"[a-z][a-z0-9_.]{0,99}")

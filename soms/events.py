@@ -11,6 +11,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from soms import order_payload
+
 # W3C trace context of the request under way, handed on with every event
 traceparent: contextvars.ContextVar[str | None] = contextvars.ContextVar("traceparent", default=None)
 
@@ -35,11 +37,11 @@ class Event(BaseModel):
 
 
 class EventLine(BaseModel):
-    """A line of an order; money in minor units of the order's currency."""
+    """A line of an order; money in minor units of the order's currency. The name is short or missing in an order of thousands of lines."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     sku: str
-    name: str
+    name: str = ""
     quantity: int
     returned_quantity: int = 0
     unit_price: int
@@ -53,6 +55,8 @@ class OrderEvent(Event):
     number: str
     # of an order that another system took and this one imported
     external_number: str | None = None
+    # who ordered, as that system knows them
+    external_user: str | None = None
     status: str
     user_id: UUID | None
     email: str
@@ -67,6 +71,11 @@ class OrderEvent(Event):
     def key(self) -> str:
         """The order's id."""
         return str(self.order_id)
+
+    @property
+    def payload(self) -> str:
+        """The value on Kafka; raises ResourceExhausted (`too_large`) for an order of more lines than can be told."""
+        return order_payload.payload(self, self.lines)
 
 
 class OrderPlaced(OrderEvent):

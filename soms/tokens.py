@@ -200,8 +200,10 @@ def _public_jwk(key: Ed25519PrivateKey) -> dict[str, Any]:
 
 
 def _publish(settings: Settings, jwks: str) -> None:
-    """Put `jwks.json` in place in one step: a reader sees the old or the new one, never half of it."""
+    """Put `jwks.json` in place in one step: a reader sees the old or the new one, never half of it. One that is right may be read-only."""
     path = settings.secret_path("jwks.json")
+    if path.exists() and path.read_text() == jwks:
+        return
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     draft.write_text(jwks)
     draft.replace(path)

@@ -15,7 +15,11 @@ email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 MAXIMUM_QUANTITY = 1_000_000
 MAXIMUM_PRICE = 1_000_000_000
 MAXIMUM_LINES = 1_000
+# of an order that staff enter or import
+MAXIMUM_ENTRY_LINES = 10_000
 MAXIMUM_STOCK = 1_000_000_000
+# of a bigint, minor units
+LARGEST_TOTAL = (1 << 63) - 1
 
 # What no mail header or database text can carry: control characters, but for line breaks and tabs where text may have lines.
 # Patterns rather than functions, so that the JSON schemas of REST say the same.

@@ -40,6 +40,7 @@ def contact(message: v1.GetContactResponse) -> Contact:
         name=user.name,
         phone=user.phone,
         wants=frozenset(channel for channel, wish in carried.items() if wish and wish.orders),
+        news=frozenset(channel for channel, wish in carried.items() if wish and wish.news),
         quiet_hours=QuietHours(dt.time.fromisoformat(quiet.from_), dt.time.fromisoformat(quiet.to)) if quiet else None,
         time_zone=wishes.time_zone or "UTC",
         locale=wishes.locale or "en-GB",

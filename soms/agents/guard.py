@@ -10,7 +10,7 @@ import logging
 import random
 import time
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -64,6 +64,11 @@ class Guard:
         self._handler, self._probe, self._patience = handler, probe, patience
         self._waiting = False
         self.attempts = 0
+
+    async def bring_all_to_end(self, events: Sequence[EventT[Any]]) -> None:
+        """Handle events that were taken, one after the other; never raises an Exception."""
+        for event in events:
+            await self.bring_to_end(event)
 
     async def bring_to_end(self, event: EventT[Any]) -> None:
         """Handle one event that was taken; never raises an Exception."""

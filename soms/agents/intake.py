@@ -23,6 +23,8 @@ from soms.rounds import Rounds
 from soms.subscription import HEARD
 
 CONSUMER: Final = "notification"
+# what is told to those who look after the shop
+TEAM: Final = frozenset({Kind.WORK, Kind.NEWS})
 News = tuple[Envelope, Told]
 Answer = TypeVar("Answer")
 
@@ -89,7 +91,7 @@ class Intake:
     async def _team(self, envelopes: Sequence[Envelope]) -> list[Contact] | SomsError:
         """Those who look after the shop, if it is about their work."""
         try:
-            return await self._contacts.staff() if any(_kind(one) is Kind.WORK for one in envelopes) else []
+            return await self._contacts.staff() if any(_kind(one) in TEAM for one in envelopes) else []
         except SomsError as error:
             return error
 
@@ -142,7 +144,7 @@ def _concerned(envelope: Envelope) -> UUID | None:
 def _readers(envelope: Envelope, team: list[Contact] | SomsError, people: dict[UUID, Contact] | SomsError) -> list[Contact]:
     """Whom the event concerns. What concerns somebody who is no more, concerns nobody."""
     event, user_id = envelope.event, _concerned(envelope)
-    if _kind(envelope) is Kind.WORK:
+    if _kind(envelope) in TEAM:
         return _known(team)
     if user_id:
         found = _known(people).get(user_id)

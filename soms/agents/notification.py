@@ -22,6 +22,7 @@ from soms.agents.worker import Worker, run
 from soms.config import Settings
 from soms.discovery import discovering
 from soms.events import OrderEvent, ProductEvent, UserEvent
+from soms.finding import AnalyticsFinding
 from soms.models import notification_queue as queue
 from soms.models.database import connected, fetch
 from soms.models.notification import Channel
@@ -75,7 +76,7 @@ def _listen(worker: Worker, services: Services, intake: Intake) -> None:
         await fetch("notifications", "select 1")
         return await services.probes["user"]()
 
-    for kind in (OrderEvent, ProductEvent, UserEvent):
+    for kind in (OrderEvent, ProductEvent, UserEvent, AnalyticsFinding):
         worker.consume(kind.topic, intake.handle, probe=there)
 
 

@@ -36,7 +36,7 @@ def serve(service: str, working: Working) -> None:
 async def _serve(service: str, working: Working, settings: Settings, stop: Stop) -> None:
     async with (
         working(settings) as vitals,
-        listening(settings.host, vitals) as port,
+        listening(settings.host, vitals, settings.port) as port,
         registered(settings, f"{service.upper()}-SERVICE", port, grpc=False) as registration,
     ):
         stop.ready()

@@ -22,9 +22,8 @@ from aiokafka.structs import TopicPartition
 
 from soms import envelope
 from soms.errors import Unavailable
+from soms.order_payload import LARGEST_BYTES
 
-# the broker takes 1 MiB and a little; headers and the batch's own head need some of it
-LARGEST_BYTES: Final = 1_000_000
 REQUEST_SECONDS: Final = 3
 CLOSE_SECONDS: Final = 2
 # what a broker says of the records themselves

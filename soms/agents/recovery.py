@@ -1,13 +1,16 @@
 """What Faust does after a rebalance, in an order that loses nothing: rewind first, then let events flow. Knows no table's content."""
 
 import asyncio
-from typing import cast
+from typing import Any, cast
 
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.types import TP
+from faust.types.transports import ConsumerT
 
+from soms.agents.changelog import reread
 from soms.agents.strict import FAUST, StrictConsumer
+from soms.agents.table import FencedTable
 
 
 class StrictRecovery(Recovery):
@@ -20,6 +23,17 @@ class StrictRecovery(Recovery):
         for tp in newly_assigned:
             self.active_offsets.pop(tp, None)
         await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
+
+    async def _build_offsets(self, consumer: ConsumerT, tps: set[TP], destination: Any, title: str) -> None:
+        """Read what is new in the changelogs, so that nothing is left for stock, which reads 7,000 records a second."""
+        await super()._build_offsets(consumer, tps, destination, title)
+        if title != "active":
+            return
+        last = self.active_highwaters
+        kafka = ",".join(f"{broker.host}:{broker.port}" for broker in self.app.conf.broker_consumer)
+        async for tp, records in reread(kafka, {tp: destination[tp] for tp in tps}, last):
+            cast("FencedTable", self.tp_to_table[tp]).restore(tp.partition, records)
+            destination[tp] = max(destination[tp], records[-1].offset if records else last[tp])
 
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
         """The tables are whole: go on."""

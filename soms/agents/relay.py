@@ -25,6 +25,8 @@ from soms.pulse import Pulse
 log = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 1.0
+# who tells of what is in a schema, where its name is not the plural of theirs
+SERVICES: Final = {"analytics": "analytics"}
 # what comes within it shares a round, so that a busy outbox costs twenty rounds a second and not one for each event
 GAP_SECONDS: Final = 0.05
 # shorter than the silence that costs a session its turn
@@ -55,7 +57,7 @@ class Relay:
         self._schema, self._figures = schema, figures
         self.pulse = Pulse(f"relaying {schema}", self.run_once, POLL_SECONDS, gap_seconds=GAP_SECONDS, finish=self._close)
         self._outlet = Outlet(settings, schema, self.pulse.soon)
-        self._producer = Producer(settings.kafka or "", f"/soms/{schema[:-1]}")
+        self._producer = Producer(settings.kafka or "", f"/soms/{SERVICES.get(schema, schema[:-1])}")
         self._held: set[str] = set()
         self._held_until = self._prune_at = 0.0
         self._one_by_one = False

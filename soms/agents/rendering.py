@@ -99,7 +99,7 @@ class Writer:
 
     def _unsubscribe_url(self, one: Due) -> str:
         user_id = one.payload["user_id"]
-        wanted = user_id and TOLD[one.event_type] is Kind.ORDERS
+        wanted = user_id and TOLD[one.event_type] in {Kind.ORDERS, Kind.NEWS}
         return self._optouts.link(OptOut(UUID(user_id), Channel.EMAIL)) if wanted else ""
 
     def _template(self, one: Due, kind: str) -> Template:

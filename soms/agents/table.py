@@ -4,10 +4,12 @@ In memory, for windows: few live keys, each with the partition in it (`metric|pa
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any, cast
 
 import faust
+import orjson
+from aiokafka.structs import ConsumerRecord
 from faust.types import EventT
 from faust.types.tuples import FutureMessage
 
@@ -40,6 +42,32 @@ class FencedTable(faust.Table[Any, Value]):
         window[key] = {**update(before), OFFSET: message.offset}
         return True
 
+    def fold_all(
+        self, told: Mapping[tuple[str, float], Sequence[tuple[int, Any]]], update: Callable[[Value, Sequence[Any]], Value]
+    ) -> None:
+        """Apply what events of the partition under way tell of metrics at times: each value is written once, with the last source offset.
+
+        `told` gives, by metric and start of a window, pairs of source offset and content, oldest first; `update` gets the value so
+        far and the contents that do not count yet, and gives the next. Where it raises, nothing is written.
+        """
+        event = faust.current_event()
+        if event is None or self.window is None:
+            raise LookupError("no event is under way in this task, or the table has no windows")
+        values, fresh = self._memory[0], dict[Any, Value]()
+        for (metric, start), contents in told.items():
+            key = (f"{metric}|{event.message.partition}", self.window.current(start))
+            before = values.get(key, {})
+            if new := [content for offset, content in contents if offset > before.get(OFFSET, -1)]:
+                fresh[key] = {**update(before, new), OFFSET: contents[-1][0]}
+        for key, value in fresh.items():
+            self[key] = value
+
+    def value(self, metric: str, partition: int, time: float) -> Value:
+        """What counts so far of `metric` at a time; empty at first."""
+        if self.window is None:
+            raise LookupError("the table has no windows")
+        return self._memory[0].get((f"{metric}|{partition}", self.window.current(time)), {})
+
     def sweep(self, older_than: float) -> None:
         """Forget windows that ended before `older_than` (seconds since 1970). The changelog forgets by its own retention."""
         values, partitions = self._memory
@@ -51,6 +79,18 @@ class FencedTable(faust.Table[Any, Value]):
     def _memory(self) -> tuple[MutableMapping[Any, Value], MutableMapping[Any, int | None]]:
         """Values and partitions by key, past what notes every change in the changelog."""
         return self.data.data, self.data._key_partition  # type: ignore[attr-defined] # noqa: SLF001 - there is no other way
+
+    def restore(self, partition: int, records: Iterable[ConsumerRecord]) -> None:
+        """Take over what lies in the changelog of a partition, never back to a lower offset."""
+        values, partitions = self._memory
+        for record in records:
+            key = self._to_key(orjson.loads(record.key))
+            value = orjson.loads(record.value) if record.value is not None else None
+            if value is None:
+                values.pop(key, None)
+                partitions.pop(key, None)
+            elif value[OFFSET] >= values.get(key, value)[OFFSET]:
+                values[key], partitions[key] = value, partition
 
     def apply_changelog_batch(self, batch: Iterable[EventT[Any]]) -> None:
         """Take over what the changelog tells, never back to a lower offset."""

@@ -81,6 +81,11 @@ def registry(brokers: int) -> list[Topic]:
     return [Topic(name, safe | kept[name], replicas(brokers)) for name in sorted(kept)]
 
 
+def size(admin_tells: Mapping[str, Any], kafka: str) -> int:
+    """How many brokers a cluster has: those that are up, or those that the setting names if some of them are still to come."""
+    return max(len(admin_tells["brokers"]), len(kafka.split(",")))
+
+
 def replicas(brokers: int) -> int:
     """How many copies of a record so many brokers should keep."""
     return REPLICAS if brokers >= REPLICAS else 1
@@ -95,7 +100,7 @@ async def provide(settings: Settings, timeout_seconds: float = WAIT_SECONDS) -> 
     provision = Provision()
 
     async def attempt(admin: AIOKafkaAdminClient) -> None:
-        await _attempt(admin, provision)
+        await _attempt(admin, settings.kafka or "", provision)
 
     await _insist(settings, attempt, timeout_seconds, "did not provide the topics")
     return provision
@@ -114,7 +119,7 @@ async def wait_for(settings: Settings, names: Sequence[str], timeout_seconds: fl
         for name in names:
             if len(existing[name]) != PARTITIONS:
                 raise FailedPrecondition(f"{name} has {len(existing[name])} partitions instead of {PARTITIONS}")
-        return replicas(len((await admin.describe_cluster())["brokers"]))
+        return replicas(size(await admin.describe_cluster(), settings.kafka or ""))
 
     return await _insist(settings, attempt, timeout_seconds, "was not ready")
 
@@ -148,9 +153,9 @@ async def administration(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
         await admin.close()
 
 
-async def _attempt(admin: AIOKafkaAdminClient, provision: Provision) -> None:
+async def _attempt(admin: AIOKafkaAdminClient, kafka: str, provision: Provision) -> None:
     """Create what is missing, wait until all of it is known to the brokers, then check all."""
-    wanted = registry(len((await admin.describe_cluster())["brokers"]))
+    wanted = registry(size(await admin.describe_cluster(), kafka))
     existing = await _existing(admin)
     while missing := [topic for topic in wanted if topic.name not in existing]:
         await _create(admin, [topic for topic in missing if topic.name not in provision.created], provision)

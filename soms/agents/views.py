@@ -66,7 +66,7 @@ def view(method: str, path: str, verifier: Verifier, roles: frozenset[str], answ
         soms_logging.set_request_id(request.headers.get("X-Request-Id"))
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                question = await _question(request, _identity(request, verifier, roles))
+                question = await _question(request, caller(request, verifier, roles))
                 return _json(await answer(question))
         except SomsError as error:
             return refusal(error)
@@ -92,7 +92,8 @@ def refusal(error: SomsError) -> web.Response:
     return _json(document, status)
 
 
-def _identity(request: web.Request, verifier: Verifier, roles: frozenset[str]) -> Identity:
+def caller(request: web.Request, verifier: Verifier, roles: frozenset[str]) -> Identity:
+    """Who asks. Raises Unauthenticated for nobody, or nobody any more, PermissionDenied for who holds none of `roles`."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     identity = verifier.verify(token if scheme.lower() == "bearer" else "")
     if roles.isdisjoint(identity.roles):

@@ -26,6 +26,7 @@ from soms.agents import topics
 from soms.agents.app import create_app
 from soms.agents.deadletter import DeadLetters
 from soms.agents.figures import FIGURES
+from soms.agents.folding import Fold, FoldGuard
 from soms.agents.guard import Guard, Handler, Patience, Probe
 from soms.agents.lanes import Lanes
 from soms.agents.process import Vitals, listening
@@ -45,6 +46,7 @@ PATIENCE: Final = Patience()
 STOP_SECONDS: Final = 13.0
 LOOP_SECONDS: Final = 5.0
 BUFFERED: Final = 10_000
+TOGETHER: Final = 500
 logger = logging.getLogger(__name__)
 
 
@@ -56,6 +58,8 @@ class Worker:
         self.settings, self.slot = settings, slot
         self.app = create_app(settings, service, slot, replicas)
         self.routes: list[web.RouteDef] = []
+        # what else must be there before it is ready, by name
+        self.parts: dict[str, Callable[[], bool]] = {}
         self._letters = DeadLetters(self.app, service)
         self._guards: dict[str, Guard] = {}
 
@@ -64,10 +68,17 @@ class Worker:
 
         `probe` tells whether what the handler needs is there; see `guard` for what becomes of failures.
         """
+        self._agent(topic, Guard(self.app.strict, self._letters, handler, probe, patience))
+
+    def fold(self, topic: str, fold: Fold, most: int = TOGETHER) -> None:
+        """Have `fold` count the events of `topic`, up to so many together as wait in a partition; again after a crash."""
+        self._agent(topic, FoldGuard(self.app.strict, self._letters, fold, PATIENCE), most)
+
+    def _agent(self, topic: str, guard: Guard, most: int = 1) -> None:
         if topic in self._guards:
             raise FailedPrecondition(f"{topic} has a handler already")
-        guard = self._guards[topic] = Guard(self.app.strict, self._letters, handler, probe, patience)
-        lanes = Lanes(guard.bring_to_end, self.app.crash)
+        self._guards[topic] = guard
+        lanes = Lanes(guard.bring_all_to_end, self.app.crash, most)
 
         async def agent(stream: Any) -> None:
             async for event in stream.noack().events():
@@ -86,8 +97,8 @@ class Worker:
         return sum(guard.attempts for guard in self._guards.values())
 
     def states(self) -> Mapping[str, bool]:
-        """Whether events flow."""
-        return {"stream": self.app.ready}
+        """Whether events flow, and all else is there."""
+        return {"stream": self.app.ready} | {name: there() for name, there in self.parts.items()}
 
 
 Build = Callable[[Worker], contextlib.AbstractAsyncContextManager[None]]
@@ -129,7 +140,7 @@ async def _present(worker: Worker, service: str) -> AsyncIterator[Registration]:
     settings, slot = worker.settings, worker.slot
     async with contextlib.AsyncExitStack() as stack:
         vitals = Vitals(worker.states, FIGURES)
-        slot.remember(await stack.enter_async_context(listening(settings.host, vitals, slot.port, worker.routes)))
+        slot.remember(await stack.enter_async_context(listening(settings.host, vitals, settings.port or slot.port, worker.routes)))
         name = f"{service.upper()}-SERVICE"
         registration = await stack.enter_async_context(
             registered(settings, name, slot.port, grpc=False, metadata={"slot": str(slot.number)})
@@ -138,8 +149,9 @@ async def _present(worker: Worker, service: str) -> AsyncIterator[Registration]:
 
         async def tell() -> None:
             nonlocal told, absent
-            absent = 0.0 if worker.app.ready else absent + PRESENCE_SECONDS
-            if told != (present := worker.app.ready or (told and absent < ABSENT_SECONDS)):
+            ready = all(worker.states().values())
+            absent = 0.0 if ready else absent + PRESENCE_SECONDS
+            if told != (present := ready or (told and absent < ABSENT_SECONDS)):
                 told = present
                 await (registration.up() if told else registration.out_of_service())
 

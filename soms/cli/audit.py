@@ -19,7 +19,7 @@ SHOWN = 20
 @click.option("--topics/--no-topics", default=True, help="Compare the outboxes with the topics, too; that reads every event.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, with all that differs.")
 def audit(patience: int, *, topics: bool, as_json: bool) -> None:
-    """Check that orders, stock, its ledger, reservations, outboxes, topics and notifications agree.
+    """Check that orders, stock, its ledger, reservations, outboxes, topics, notifications and history agree.
 
     Reads in snapshots, as the owner of the database, and changes nothing. What differs is looked at again until --wait is over, as it
     may be under way; what still differs is shown, and the exit code is 1. `soms doctor` tells what to do.

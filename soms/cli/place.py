@@ -45,7 +45,7 @@ def single(items: Sequence[str], key: str | None) -> Order:
 
 async def place(settings: Settings, orders: Sequence[Order], manner: Manner) -> Report:
     """Place `orders` and tell people on standard error how it goes."""
-    async with _token(settings, manner) as token, _session(settings, manner) as session:
+    async with _token(settings, manner) as token, reached(settings, manner.url, manner.clients) as session:
         with _progress(len(orders)) as tell:
             return await place_all(session, orders, manner.clients, token, tell)
 
@@ -65,10 +65,10 @@ async def _token(settings: Settings, manner: Manner) -> AsyncIterator[Token]:
 
 
 @contextlib.asynccontextmanager
-async def _session(settings: Settings, manner: Manner) -> AsyncIterator[aiohttp.ClientSession]:
-    """A session with the gateway, which must be there; raises Unavailable where it is not."""
-    url = manner.url or f"http://{settings.web_host}:{settings.web_port}"
-    async with aiohttp.ClientSession(url, connector=aiohttp.TCPConnector(limit=manner.clients)) as session:
+async def reached(settings: Settings, given: str | None, clients: int) -> AsyncIterator[aiohttp.ClientSession]:
+    """A session with the gateway, the local one unless an address is given; raises Unavailable where it is not there."""
+    url = given or f"http://{settings.web_host}:{settings.web_port}"
+    async with aiohttp.ClientSession(url, connector=aiohttp.TCPConnector(limit=clients)) as session:
         try:
             async with session.get("/healthz", timeout=aiohttp.ClientTimeout(total=5)) as answer:
                 answer.raise_for_status()

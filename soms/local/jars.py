@@ -1,10 +1,12 @@
 """The jars of a lock file, from Maven Central or a mirror, in a cache of the user that all stacks and clones share.
 
 A lock has one line per jar in class path order: SHA-256 and the path in a Maven repository. Knows no engine.
+`python -m soms.local.jars LOCK FOLDER` puts them all into FOLDER, for an image; `java @FOLDER/class-path` has them then.
 """
 
 import hashlib
 import os
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import platformdirs
 
+from soms.config import settings
 from soms.errors import Unavailable
 
 THREADS = 8
@@ -92,3 +95,14 @@ class Cache:
                 refusal = error
                 (folder / jar.path).unlink(missing_ok=True)
         raise Unavailable(f"cannot fetch {jar.path.name}: {refusal} (SOMS_MAVEN names a mirror)")
+
+
+def main() -> None:
+    """Fill the folder."""
+    lock, folder = map(Path, sys.argv[1:])
+    path = Cache(settings().maven, folder.resolve()).class_path(lock, print)
+    (folder / "class-path").write_text(f'-cp "{path}"\n')
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,7 @@
-"""The mailbox's process: SMTP and a provider's text messages in, files in a folder, HTTP out; loopback only.
+"""The mailbox's process: SMTP and a provider's text messages in, files in a folder, HTTP out.
 
-Run as `python -m soms.local.mailbox_server FOLDER SMTP_PORT HTTP_PORT`.
+Run as `python -m soms.local.mailbox_server FOLDER SMTP_PORT HTTP_PORT`: loopback only. With `ADDRESS NAME` behind that it listens
+there, as a container must, and answers to that host name, too.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from soms.local import mail, mailbox_pages, sms
@@ -94,30 +95,36 @@ class Pages:
         return one
 
 
-def application(folder: Path, smtp_port: int) -> web.Application:
-    """Mail server and pages in one."""
+def application(folder: Path, smtp_port: int, address: str = ADDRESS, name: str = "localhost") -> web.Application:
+    """Mail server and pages in one; others reach it as `name`."""
 
     async def smtp(_app: web.Application) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
         inbox = Inbox(folder)
         server = await loop.create_server(
-            lambda: SMTP(inbox, loop=loop, data_size_limit=LARGEST_MAIL_BYTES, enable_SMTPUTF8=True), ADDRESS, smtp_port
+            lambda: SMTP(inbox, loop=loop, data_size_limit=LARGEST_MAIL_BYTES, enable_SMTPUTF8=True),
+            address,
+            smtp_port,
         )
         async with server:
             yield
 
-    app = web.Application(middlewares=[from_this_machine])
+    app = web.Application(middlewares=[asked_as(ADDRESS, "localhost", name)])
     app.cleanup_ctx.append(smtp)
     app.add_routes(Pages(folder).routes())
     return app
 
 
-@web.middleware
-async def from_this_machine(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse other host names, so that no web site can have its own name point here and read the mails (DNS rebinding)."""
-    if request.url.host not in {ADDRESS, "localhost"}:
-        raise web.HTTPMisdirectedRequest
-    return await handler(request)
+def asked_as(*names: str) -> Middleware:
+    """Refuses other host names, so that no web site can have its own name point here and read the mails (DNS rebinding)."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.url.host not in names:
+            raise web.HTTPMisdirectedRequest
+        return await handler(request)
+
+    return middleware
 
 
 def _page(text: str, policy: str) -> web.Response:
@@ -140,8 +147,10 @@ def _refused(status: HTTPStatus, code: int, message: str) -> web.Response:
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
-    folder, smtp_port, http_port = sys.argv[1:]
-    web.run_app(application(Path(folder), int(smtp_port)), host=ADDRESS, port=int(http_port), print=None, access_log=None)
+    folder, smtp_port, http_port, *beyond = sys.argv[1:]
+    address, name = beyond or (ADDRESS, "localhost")
+    app = application(Path(folder), int(smtp_port), address, name)
+    web.run_app(app, host=address, port=int(http_port), print=None, access_log=None)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from honcho.environ import expand_processes, parse_procfile
 
 from soms.errors import InvalidArgument
 
-INSTALLED = Path(__file__).parents[1] / "Procfile"
+# of a wheel, of a checkout that is installed as it is
+INSTALLED = (Path(__file__).parents[1] / "Procfile", Path(__file__).parents[2] / "Procfile")
 MOST_OF_A_KIND = 32
 
 
@@ -61,8 +62,7 @@ def scale(text: str) -> dict[str, int]:
 
 def find() -> Path:
     """The Procfile of the working folder, else the one that came with the installation."""
-    here = Path("Procfile")
-    return here if here.exists() else INSTALLED
+    return next(file for file in (Path("Procfile"), *INSTALLED) if file.exists())
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:

@@ -57,7 +57,9 @@ class Supervisor:
         self.settings = settings
         self.plan = plan
         self.say = say
-        self.environment = child.marked(procfile.environment(settings.environment()), settings.home)
+        # on one machine each process has a port of its own
+        variables = settings.environment() | {"SOMS_PORT": "0"}
+        self.environment = child.marked(procfile.environment(variables), settings.home)
 
     async def run(self) -> None:
         """Bring everything up, say so, and stay until cancelled; raises SomsError when it does not come up."""

@@ -16,14 +16,15 @@ import asyncpg
 
 from soms.config import Settings
 from soms.models.audit_check import MOST_BREACHES, Breach, Check, Result
+from soms.models.audit_history import HISTORY
 from soms.models.audit_notifications import NOTIFICATION
 from soms.models.audit_orders import ORDER
 from soms.models.audit_outbox import KNOWN, WAITING
 from soms.models.audit_reservations import RESERVATION
 from soms.models.audit_stock import STOCK
-from soms.models.database import address, outages
+from soms.models.database import outages, owner_address
 
-CHECKS: Final = (*STOCK, *ORDER, *RESERVATION, *WAITING, *NOTIFICATION)
+CHECKS: Final = (*STOCK, *ORDER, *RESERVATION, *WAITING, *NOTIFICATION, *HISTORY)
 AGAIN_SECONDS: Final = 1.0
 STATEMENT_SECONDS: Final = 300.0
 PAGE: Final = 10_000
@@ -78,7 +79,7 @@ async def _checked(connection: asyncpg.Connection, check: Check) -> Result:
 @contextlib.asynccontextmanager
 async def _snapshot(settings: Settings) -> AsyncIterator[Any]:
     with outages():
-        connection = await asyncpg.connect(address(settings), timeout=10, command_timeout=STATEMENT_SECONDS)
+        connection = await asyncpg.connect(owner_address(settings), timeout=10, command_timeout=STATEMENT_SECONDS)
         try:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 yield connection

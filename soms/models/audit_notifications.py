@@ -8,7 +8,7 @@ from soms.models.notification_queue import LEASE_SECONDS
 
 NOTIFICATIONS: Final = "select count(*) from notifications.notification"
 LATE_SECONDS: Final = 2 * LEASE_SECONDS
-DEMANDING: Final = ", ".join(f"'{event.type}'" for event, kind in KINDS.items() if kind is not Kind.WORK)
+DEMANDING: Final = ", ".join(f"'{event.type}'" for event, kind in KINDS.items() if kind not in {Kind.WORK, Kind.NEWS})
 ONCE: Final = Check(
     "notifications.once",
     "nobody is told of an event twice by one channel",

@@ -1,4 +1,4 @@
-"""What must hold of orders by themselves: attempt, lines, totals, timeline, events, answers. Imported orders never were attempts."""
+"""What must hold of orders by themselves: attempt, lines, totals, timeline, events, answers, imports, which never were attempts."""
 
 from typing import Final
 
@@ -45,7 +45,7 @@ TOTALS: Final = Check(
 select id::text, format('subtotal %s, total %s', subtotal, total), coalesce(added, 0)::text
   from orders.orders o left join (
     select order_id, sum(quantity::bigint * unit_price) as added from orders.order_line group by order_id) as lines on order_id = id
- where external_number is null and (subtotal <> coalesce(added, 0) or total <> coalesce(added, 0))
+ where subtotal <> coalesce(added, 0) or total <> coalesce(added, 0)
 """,
 )
 TIMELINE: Final = Check(
@@ -107,4 +107,17 @@ select format('%s %s', user_id, key), format('order %s', answer::jsonb ->> 'id')
    and not exists (select from orders.orders where id = (answer::jsonb ->> 'id')::uuid)
 """,
 )
-ORDER: Final = (ATTEMPTS, LINES, TOTALS, TIMELINE, TRANSITIONS, EVENTS, ANSWERS)
+IMPORTS: Final = Check(
+    "orders.imports",
+    "each order that was imported is known by its number, and each such number by an order that stands",
+    "an order whose number is not known would be imported again: insert its row; a number alone keeps its order out: delete it",
+    "select count(*) from orders.import",
+    """
+select coalesce(i.external_number, o.external_number), format('order %s', coalesce(i.order_id, o.id)),
+       case when i.external_number is null then 'a number that is known' else 'an order that stands' end
+  from orders.import i full join orders.orders o on o.external_number = i.external_number
+ where case when i.external_number is null then o.external_number is not null
+            else not exists (select from orders.orders where id = i.order_id) end
+""",
+)
+ORDER: Final = (ATTEMPTS, LINES, TOTALS, TIMELINE, TRANSITIONS, EVENTS, ANSWERS, IMPORTS)

@@ -9,7 +9,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import asyncpg
 from tortoise import Tortoise
@@ -22,7 +22,9 @@ from soms.errors import FailedPrecondition, Unavailable
 
 log = logging.getLogger(__name__)
 
-SCHEMAS = ("users", "products", "orders", "notifications")
+SCHEMAS = ("users", "products", "orders", "notifications", "analytics")
+# where the tables of a schema are described: its noun, unless another says more
+NOUNS = {"analytics": "history"}
 # what a lost, full or restarting database raises
 OUTAGES = (
     asyncpg.PostgresConnectionError,
@@ -64,9 +66,18 @@ def address(settings: Settings) -> str:
     return settings.postgres
 
 
+def owner_address(settings: Settings) -> str:
+    """The same with the owner's password: the secret `postgres`, where the setting has none."""
+    url = urlsplit(address(settings))
+    if url.password or not url.username:
+        return url.geturl()
+    password = quote(settings.secret("postgres").strip(), safe="")
+    return url._replace(netloc=f"{url.username}:{password}@{url.netloc.rpartition('@')[2]}").geturl()
+
+
 def tortoise_config(settings: Settings, *schemas: str, owner: bool = False) -> dict[str, Any]:
     """Tortoise's configuration: one connection and one app per schema, as the service's role or as the owner of all."""
-    url = urlsplit(address(settings))
+    url = urlsplit(owner_address(settings) if owner else address(settings))
     return {
         "connections": {
             schema: {
@@ -75,8 +86,8 @@ def tortoise_config(settings: Settings, *schemas: str, owner: bool = False) -> d
                     "host": url.hostname,
                     "port": url.port or 5432,
                     "database": url.path.lstrip("/") or "soms",
-                    "user": url.username if owner else role(schema),
-                    "password": url.password if owner else settings.secret(f"role-{schema}"),
+                    "user": unquote(url.username or "") if owner else role(schema),
+                    "password": unquote(url.password or "") if owner else settings.secret(f"role-{schema}"),
                     "schema": schema,
                     "application_name": f"soms-{schema}",
                     "connection_class": Session,
@@ -90,7 +101,7 @@ def tortoise_config(settings: Settings, *schemas: str, owner: bool = False) -> d
         },
         "apps": {
             schema: {
-                "models": [f"soms.models.{schema[:-1]}"],
+                "models": [f"soms.models.{NOUNS.get(schema, schema[:-1])}"],
                 "default_connection": schema,
                 "migrations": f"soms.models.migrations.{schema}",
             }
@@ -102,25 +113,31 @@ def tortoise_config(settings: Settings, *schemas: str, owner: bool = False) -> d
 
 
 @contextlib.asynccontextmanager
+async def reachable(settings: Settings, *schemas: str) -> AsyncIterator[None]:
+    """Pools of these schemas that open when they are first used, for who can wait until then; closed at the end."""
+    await Tortoise.init(config=tortoise_config(settings, *schemas), _enable_global_fallback=True)
+    try:
+        yield
+    finally:
+        await Tortoise.close_connections()
+
+
+@contextlib.asynccontextmanager
 async def connected(settings: Settings, *schemas: str) -> AsyncIterator[None]:
     """Open the pools of these schemas and close them at the end.
 
     Waits for PostgreSQL and for its migrations. Raises Unavailable when they are not there after `WAIT_SECONDS`.
     """
-    await Tortoise.init(config=tortoise_config(settings, *schemas), _enable_global_fallback=True)
-    try:
-        async with asyncio.timeout(WAIT_SECONDS):
-            for schema in schemas:
-                await _migrated(schema)
-    except TimeoutError as cause:
-        await Tortoise.close_connections()
-        raise Unavailable(
-            f"PostgreSQL has no migrated schema for {', '.join(schemas)} after {WAIT_SECONDS:.0f} s (soms migrate)"
-        ) from cause
-    try:
+    async with reachable(settings, *schemas):
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                for schema in schemas:
+                    await _migrated(schema)
+        except TimeoutError as cause:
+            raise Unavailable(
+                f"PostgreSQL has no migrated schema for {', '.join(schemas)} after {WAIT_SECONDS:.0f} s (soms migrate)"
+            ) from cause
         yield
-    finally:
-        await Tortoise.close_connections()
 
 
 async def _migrated(schema: str) -> None:

@@ -24,6 +24,7 @@ from soms.events import (
     UserPasswordReset,
     UserRegistered,
 )
+from soms.finding import AnalyticsFinding
 from soms.models.notification import Channel, Status
 
 # as long as the relay may send an event again; what is older is news to nobody
@@ -31,11 +32,12 @@ FRESH: Final = dt.timedelta(days=7)
 
 
 class Kind(enum.Enum):
-    """Why somebody is told: it is their order (as they prefer), their account (always, at once), or their work (always)."""
+    """Why somebody is told: their order or news of the shop (as they prefer), their account (always, at once), or their work (always)."""
 
     ORDERS = enum.auto()
     ACCOUNT = enum.auto()
     WORK = enum.auto()
+    NEWS = enum.auto()
 
 
 KINDS: Final[dict[type[Event], Kind]] = {
@@ -48,6 +50,7 @@ KINDS: Final[dict[type[Event], Kind]] = {
     UserRegistered: Kind.ACCOUNT,
     UserPasswordReset: Kind.ACCOUNT,
     StockLow: Kind.WORK,
+    AnalyticsFinding: Kind.NEWS,
 }
 TOLD: Final = {kind.type: why for kind, why in KINDS.items()}
 # what lets its reader into an account is kept no longer than it takes to send it
@@ -63,13 +66,17 @@ class QuietHours(NamedTuple):
 
 @dataclass(frozen=True)
 class Contact:
-    """How to reach somebody; `wants` are the channels that may carry news of their orders. A guest is an e-mail address."""
+    """How to reach somebody; `wants` are the channels that may carry news of their orders, `news` those of the shop.
+
+    A guest is an e-mail address.
+    """
 
     email: str
     user_id: UUID | None = None
     name: str = ""
     phone: str | None = None
     wants: frozenset[Channel] = frozenset({Channel.EMAIL})
+    news: frozenset[Channel] = frozenset()
     quiet_hours: QuietHours | None = None
     time_zone: str = "UTC"
     locale: str = "en-GB"
@@ -107,7 +114,8 @@ def plan(event: Event, told_at: dt.datetime, contacts: Iterable[Contact], channe
 
 def standing(contact: Contact, kind: Kind, channel: Channel, now: dt.datetime) -> tuple[Status, dt.datetime | None]:
     """Whether the contact is to be told by this channel, and when."""
-    if kind is Kind.ORDERS and channel not in contact.wants:
+    wanted = {Kind.ORDERS: contact.wants, Kind.NEWS: contact.news}
+    if kind in wanted and channel not in wanted[kind]:
         return Status.SUPPRESSED, None
     if kind is not Kind.ACCOUNT and (end := quiet_until(contact, now)):
         return Status.HELD, end

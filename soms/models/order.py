@@ -3,6 +3,7 @@
 import enum
 
 from tortoise import fields
+from tortoise.fields.db_defaults import SqlDefault
 from tortoise.models import Model
 
 from soms.models.idempotency import Idempotency
@@ -59,6 +60,7 @@ class Order(Model):
     id = fields.UUIDField(primary_key=True)
     number = fields.CharField(max_length=20, unique=True)
     external_number = fields.CharField(max_length=100, null=True, unique=True)
+    external_user = fields.CharField(max_length=100, null=True)
     user_id = fields.UUIDField(null=True)
     email = fields.CharField(max_length=254)
     status = fields.CharField(max_length=9)
@@ -115,6 +117,19 @@ class TimelineEntry(Model):
 
         table = "timeline"
         unique_together = (("order", "version"),)
+
+
+class Import(Model):
+    """What was imported, by its number in the other system, as the order it made or undid; `fingerprint` is of all it said."""
+
+    external_number = fields.CharField(max_length=100, primary_key=True)
+    fingerprint = fields.BinaryField()
+    order_id = fields.UUIDField(db_default=SqlDefault("uuidv7()"))
+
+    class Meta:
+        """Schema orders."""
+
+        table = "import"
 
 
 class OrderOutbox(Outbox):

@@ -14,8 +14,8 @@ from soms.models.database import fetch
 from soms.models.order import Status
 
 DOCUMENT = """
-select id::text, number, external_number, user_id::text, email, status, currency, subtotal, total, shipping_address::text, note, version,
-       created_at, updated_at,
+select id::text, number, external_number, external_user, user_id::text, email, status, currency, subtotal, total,
+       shipping_address::text, note, version, created_at, updated_at,
        (select json_agg(json_build_object('sku', sku, 'name', name, 'quantity', quantity, 'returned_quantity', returned_quantity,
                                           'unit_price', unit_price, 'total', quantity * unit_price) order by position)
           from order_line where order_id = orders.id)::text as lines
@@ -91,5 +91,5 @@ def order_event(kind: type[E], document: Document, **more: Any) -> E:
     address = document["shipping_address"] or {}
     placed_at, at = document["created_at"], document["updated_at"]
     return kind.model_validate(
-        {**document, "order_id": document["id"], "country": address.get("country"), "placed_at": placed_at, "at": at, **more}
+        {**document, "order_id": document["id"], "country": address.get("country") or None, "placed_at": placed_at, "at": at, **more}
     )

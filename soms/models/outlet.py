@@ -15,7 +15,7 @@ from soms.models.database import outages, session
 from soms.models.migrations.wake import REST
 
 # the schemas that have an outbox
-OUTBOXES: Final = ("users", "products", "orders")
+OUTBOXES: Final = ("users", "products", "orders", "analytics")
 TURN: Final = 7_236_848
 BATCH: Final = 500
 BATCH_BYTES: Final = 16 << 20

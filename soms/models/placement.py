@@ -5,11 +5,8 @@ ABANDONED, whichever is first) keeps a late placement and the release of its sto
 was abandoned before it was answered leaves its key usable: the next attempt has an id of its own.
 """
 
-import datetime as dt
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -17,11 +14,10 @@ import asyncpg
 import orjson
 
 from soms.errors import Aborted, SomsError
-from soms.events import OrderPlaced
 from soms.models.database import fetch
-from soms.models.idempotency import Answer, fingerprint, refusal, replay
-from soms.models.order import Status
-from soms.models.order_document import Document, order_event, read
+from soms.models.draft import Draft, Placement
+from soms.models.idempotency import Answer, refusal, replay
+from soms.models.order_document import Document, read
 
 ATTEMPTS = 16
 LOOK_UP = """
@@ -33,19 +29,20 @@ select i.fingerprint, i.answer, a.state, now() as now, case when i.key is null t
 PLACE = """
 with placed as (
   select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::timestamptz[],
-                       $10::text[], $11::bytea[], $12::text[], $13::text[], $14::text[])
-    as t (id, number, user_id, email, currency, total, address, note, at, key, fingerprint, answer, event, traceparent)),
+                       $10::text[], $11::bytea[], $12::text[], $13::text[], $14::text[], $15::uuid[], $16::text[], $17::text[])
+    as t (id, number, user_id, email, currency, total, address, note, at, key, fingerprint, answer, event, traceparent,
+          customer, actor, reason)),
 fence as (insert into attempt (order_id, state) select id, 'PLACED' from placed),
 head as (
   insert into orders
     (id, number, user_id, email, status, currency, subtotal, total, shipping_address, note, version, created_at, updated_at)
-  select id, number, user_id, email, 'placed', currency, total, total, address::jsonb, note, 1, at, at from placed),
+  select id, number, customer, email, 'placed', currency, total, total, address::jsonb, note, 1, at, at from placed),
 line as (
   insert into order_line (order_id, position, sku, name, quantity, unit_price)
-  select * from unnest($15::uuid[], $16::int[], $17::text[], $18::text[], $19::int[], $20::bigint[])),
+  select * from unnest($18::uuid[], $19::int[], $20::text[], $21::text[], $22::int[], $23::bigint[])),
 entry as (
-  insert into timeline (order_id, version, at, status_to, actor_type, actor_id)
-  select id, 1, at, 'placed', 'customer', user_id::text from placed),
+  insert into timeline (order_id, version, at, status_to, actor_type, actor_id, note)
+  select id, 1, at, 'placed', actor, user_id::text, reason from placed),
 kept as (insert into idempotency (user_id, key, fingerprint, answer) select user_id, key, fingerprint, answer from placed)
 insert into outbox (type, topic, key, payload, traceparent)
 select 'soms.order.placed.v1', 'soms.orders', id::text, event, traceparent from placed
@@ -58,86 +55,6 @@ insert into idempotency (user_id, key, fingerprint, answer) select user_id, key,
 """
 ABANDON = "insert into attempt (order_id, state) values ($1, 'ABANDONED') on conflict do nothing"
 STATE = "select state from attempt where order_id = $1"
-
-
-@dataclass(frozen=True)
-class Placement:
-    """What a customer asks for: `lines` are SKU and pieces, each SKU once, sorted by SKU."""
-
-    user_id: UUID
-    email: str
-    key: str
-    lines: tuple[tuple[str, int], ...]
-    shipping_address: dict[str, str] | None = None
-    note: str | None = None
-    request_id: str | None = None
-    traceparent: str | None = None
-
-    @cached_property
-    def fingerprint(self) -> bytes:
-        """The same for requests that mean the same."""
-        return fingerprint("PlaceOrder", [self.lines, self.shipping_address, self.note])
-
-
-@dataclass(frozen=True)
-class ReservedLine:
-    """A line whose stock is held, with name and price (minor units) as of then."""
-
-    sku: str
-    quantity: int
-    name: str
-    unit_price: int
-    currency: str
-
-
-@dataclass
-class Draft:
-    """An order on its way: its id, number and moment, and its lines once they are reserved."""
-
-    placement: Placement
-    order_id: UUID
-    number: str
-    at: dt.datetime
-    lines: list[ReservedLine] = field(default_factory=list)
-
-    @cached_property
-    def document(self) -> Document:
-        """The order as it is placed and answered."""
-        lines = [
-            {
-                "sku": line.sku,
-                "name": line.name,
-                "quantity": line.quantity,
-                "returned_quantity": 0,
-                "unit_price": line.unit_price,
-                "total": line.quantity * line.unit_price,
-            }
-            for line in self.lines
-        ]
-        total = sum(line.quantity * line.unit_price for line in self.lines)
-        at = self.at.isoformat()
-        return {
-            "id": str(self.order_id),
-            "number": self.number,
-            "external_number": None,
-            "user_id": str(self.placement.user_id),
-            "email": self.placement.email,
-            "status": Status.PLACED.value,
-            "currency": self.lines[0].currency,
-            "lines": lines,
-            "subtotal": total,
-            "total": total,
-            "shipping_address": self.placement.shipping_address,
-            "note": self.placement.note,
-            "version": 1,
-            "created_at": at,
-            "updated_at": at,
-        }
-
-    @property
-    def event(self) -> OrderPlaced:
-        """What Kafka hears of it."""
-        return order_event(OrderPlaced, self.document)
 
 
 def order_id(secret: bytes, user_id: UUID, key: str, attempt: int = 0) -> UUID:
@@ -186,7 +103,7 @@ class RivalError(Exception):
 
 async def place(drafts: Sequence[Draft]) -> None:
     """Make these orders durable, all or none. Raises RivalError."""
-    lines = [(draft.order_id, n, line) for draft in drafts for n, line in enumerate(draft.lines, 1)]
+    lines = [(draft.order_id, n, line) for draft in drafts for n, line in enumerate(draft.priced, 1)]
     heads = list(zip(*map(_head, drafts), strict=True))
     positions = list(zip(*((identity, n, line.sku, line.name, line.quantity, line.unit_price) for identity, n, line in lines), strict=True))
     await _first(PLACE, *heads, *positions)
@@ -205,8 +122,9 @@ def _head(draft: Draft) -> tuple[Any, ...]:
         address,
         placement.note,
     )
-    answer = orjson.dumps(document).decode()
-    return *head, draft.at, placement.key, placement.fingerprint, answer, draft.event.payload, placement.traceparent
+    answer, entry = orjson.dumps(document).decode(), placement.entry
+    said = (placement.key, placement.fingerprint, answer, draft.event.payload, placement.traceparent)
+    return *head, draft.at, *said, draft.customer, "staff" if entry else "customer", entry and entry.reason
 
 
 async def refuse(refused: Sequence[tuple[Draft, SomsError]]) -> None:

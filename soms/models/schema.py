@@ -8,7 +8,7 @@ from tortoise.context import TortoiseContext
 from tortoise.migrations.api import migrate as tortoise_migrate
 
 from soms.config import Settings
-from soms.models.database import SCHEMAS, address, outages, role, tortoise_config
+from soms.models.database import SCHEMAS, outages, owner_address, role, tortoise_config
 
 # any number of our own will do, as long as it stays the same
 MIGRATION_LOCK = 7_236_846_573
@@ -36,7 +36,7 @@ async def migrate(settings: Settings) -> None:
 @contextlib.asynccontextmanager
 async def _alone(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
     with outages():
-        connection = await asyncpg.connect(address(settings), timeout=10)
+        connection = await asyncpg.connect(owner_address(settings), timeout=10)
     try:
         await connection.execute("select pg_advisory_lock($1)", MIGRATION_LOCK)
         yield connection

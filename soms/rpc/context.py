@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final, NamedTuple
+from uuid import UUID
 
 from soms import logging
-from soms.errors import Unauthenticated
+from soms.errors import PermissionDenied, Unauthenticated
 from soms.tokens import Identity
 
 DEFAULT_SECONDS: Final = 2.0
@@ -45,6 +46,14 @@ def caller() -> Identity:
     if call is None or call.identity is None:
         raise Unauthenticated
     return call.identity
+
+
+def person() -> UUID:
+    """The id of the person who is calling; Unauthenticated where nobody we know is, PermissionDenied for a service."""
+    found = caller().user_id
+    if found is None:
+        raise PermissionDenied("for people only")
+    return found
 
 
 def deadline() -> float:

@@ -10,15 +10,17 @@ from soms.discovery import Directory
 from soms.errors import PermissionDenied
 from soms.models import idempotency, order_document, placement
 from soms.models.database import connected
+from soms.models.draft import Placement
 from soms.models.idempotency import Answer
 from soms.models.order import Action
-from soms.models.placement import Placement
 from soms.models.transition import Actor, Change, change
 from soms.pulse import Pulse
 from soms.rpc import client, context
 from soms.rpc import order_messages as messages
 from soms.rpc.access import allows
 from soms.rpc.gen.soms import v1
+from soms.rpc.order_entry import entered
+from soms.rpc.order_import import IMPORT_SECONDS, imported
 from soms.rpc.placing import Placing
 from soms.rpc.server import serve
 from soms.tokens import Identity
@@ -36,8 +38,9 @@ class Claim(Value):
 class OrderServicer(v1.OrderServiceBase):
     """`soms.v1.OrderService`."""
 
-    def __init__(self, placing: Placing) -> None:
-        self._placing = placing
+    def __init__(self, placing: Placing, users: v1.UserServiceStub) -> None:
+        """`users` is asked in the name of the caller."""
+        self._placing, self._users = placing, users
 
     @allows("customer")
     async def place_order(self, message: v1.PlaceOrderRequest) -> v1.PlaceOrderResponse:
@@ -45,7 +48,7 @@ class OrderServicer(v1.OrderServiceBase):
         who, call = context.caller(), context.current()
         asked = messages.PlaceOrder(**messages.members(message, "idempotency_key", "lines", "shipping_address", "note"))
         wanted = Placement(
-            user_id=_person(who),
+            user_id=context.person(),
             email=who.email or "",
             key=asked.idempotency_key,
             lines=messages.merged(asked.lines),
@@ -56,6 +59,17 @@ class OrderServicer(v1.OrderServiceBase):
         )
         answer = await self._placing.place(wanted)
         return v1.PlaceOrderResponse(messages.order(answer.document), answer.replayed)
+
+    @allows("staff")
+    async def enter_order(self, message: v1.EnterOrderRequest) -> v1.EnterOrderResponse:
+        """Place an order for a customer or a guest."""
+        answer = await self._placing.place(await entered(message, self._users))
+        return v1.EnterOrderResponse(messages.order(answer.document), answer.replayed)
+
+    @allows("staff", limit_seconds=IMPORT_SECONDS)
+    async def import_orders(self, messages: AsyncIterator[v1.ImportOrdersRequest]) -> v1.ImportOrdersResponse:
+        """Import orders of the past."""
+        return await imported(messages, context.person())
 
     @allows("customer", "service")
     async def get_order(self, message: v1.GetOrderRequest) -> v1.GetOrderResponse:
@@ -121,7 +135,7 @@ class OrderServicer(v1.OrderServiceBase):
     async def claim_key(self, message: v1.ClaimKeyRequest) -> v1.ClaimKeyResponse:
         """Keep a key for a change elsewhere."""
         claim = Claim(idempotency_key=message.idempotency_key)
-        await idempotency.take("orders", _person(context.caller()), claim.idempotency_key, message.fingerprint)
+        await idempotency.take("orders", context.person(), claim.idempotency_key, message.fingerprint)
         return v1.ClaimKeyResponse()
 
     async def _change(self, action: Action, message: Any, *said: str) -> Answer:
@@ -131,7 +145,7 @@ class OrderServicer(v1.OrderServiceBase):
         wanted = Change(
             order_id=messages.identity(how.id),
             action=action,
-            actor=Actor("staff" if _owner(who) is None else "customer", str(_person(who)), _person(who), _owner(who)),
+            actor=Actor("staff" if _owner(who) is None else "customer", str(context.person()), context.person(), _owner(who)),
             if_version=how.if_version,
             key=remarks.idempotency_key or "",
             note=" ".join(word for _, word in words if word) or None,
@@ -139,12 +153,6 @@ class OrderServicer(v1.OrderServiceBase):
             returned=messages.merged(remarks.lines),
         )
         return await change(wanted)
-
-
-def _person(who: Identity) -> UUID:
-    if who.user_id is None:
-        raise PermissionDenied("for people only")
-    return who.user_id
 
 
 def _owner(who: Identity) -> UUID | None:
@@ -159,7 +167,7 @@ async def order_service(settings: Settings, directory: Directory) -> AsyncIterat
         placing = Placing(settings.secret("order-id").encode(), services.as_service.products)
         prune = Pulse("pruning idempotency keys", lambda: idempotency.prune("orders"), PRUNE_SECONDS)
         async with prune.running():
-            yield OrderServicer(placing)
+            yield OrderServicer(placing, services.users)
             await placing.rounds.drained()
 
 

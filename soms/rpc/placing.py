@@ -4,15 +4,18 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
+from typing import Final
 from uuid import UUID
 
-from soms.errors import Aborted, FailedPrecondition, InvalidArgument, SomsError
+from soms.errors import Aborted, FailedPrecondition, InvalidArgument, ResourceExhausted, SomsError
 from soms.models import placement as orders
+from soms.models.draft import Draft, Placement, ReservedLine
 from soms.models.idempotency import Answer, in_flight, mismatch
-from soms.models.placement import Draft, Placement, ReservedLine, RivalError
+from soms.models.placement import RivalError
 from soms.rounds import Rounds
 from soms.rpc import context
 from soms.rpc.gen.soms import v1
+from soms.values import LARGEST_TOTAL, MAXIMUM_LINES
 
 IN_FLIGHT_SECONDS = 1.0
 ROUND_SECONDS = 2.0
@@ -41,13 +44,23 @@ class Placing:
                     await rival.wait()
         done = self._under_way[slot] = asyncio.Event()
         try:
-            return await self.rounds.submit(placement)
+            return await (self.rounds.submit(placement) if len(placement.lines) <= MAXIMUM_LINES else self._alone(placement))
         finally:
             del self._under_way[slot]
             done.set()
 
+    async def _alone(self, placement: Placement) -> Answer:
+        """What is too large to share a round; it has all the time of its call."""
+        (outcome,) = await self._place([placement])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
     async def _round(self, placements: Sequence[Placement]) -> list[Answer | Exception]:
         context.begin(context.Call(deadline=time.monotonic() + ROUND_SECONDS))
+        return await self._place(placements)
+
+    async def _place(self, placements: Sequence[Placement]) -> list[Answer | Exception]:
         outcomes = await orders.look_up(self._secret, placements)
         drafts = [outcome for outcome in outcomes if isinstance(outcome, Draft)]
         finished = iter(await self._finish(drafts, TRIES) if drafts else ())
@@ -84,7 +97,7 @@ class Placing:
     async def _store(self, drafts: list[Draft], refusals: list[SomsError | None]) -> None:
         held = [draft for draft, refusal in zip(drafts, refusals, strict=True) if refusal is None]
         kept = [(d, r) for d, r in zip(drafts, refusals, strict=True) if isinstance(r, FailedPrecondition)]
-        void = [draft for draft, refusal in zip(drafts, refusals, strict=True) if isinstance(refusal, MixedCurrencies)]
+        void = [draft for draft, refusal in zip(drafts, refusals, strict=True) if isinstance(refusal, VOID)]
         if held:
             await orders.place(held)
         if kept:
@@ -99,8 +112,12 @@ class Placing:
             await self._products.settle_stock(v1.SettleStockRequest([v1.Settlement(str(order_id), 1, "abandoned")]))
 
 
-class MixedCurrencies(InvalidArgument):
-    """Goods of several currencies can't be one order."""
+class Untenable(InvalidArgument):
+    """Goods of several currencies, or worth more than can be counted, can't be one order."""
+
+
+# nothing of these is kept, and what was reserved for them is given back
+VOID: Final = (Untenable, ResourceExhausted)
 
 
 def _held(draft: Draft, outcome: v1.ReservationOutcome) -> SomsError | None:
@@ -109,7 +126,18 @@ def _held(draft: Draft, outcome: v1.ReservationOutcome) -> SomsError | None:
         return refused
     draft.lines = [ReservedLine(line.sku, line.quantity, line.name, line.unit_price, line.currency) for line in outcome.lines]
     if len({line.currency for line in draft.lines}) > 1:
-        return MixedCurrencies.field("lines", "mixed_currencies", "goods of one order have one currency")
+        return Untenable.field("lines", "mixed_currencies", "goods of one order have one currency")
+    return _untold(draft) if draft.placement.entry else None
+
+
+def _untold(draft: Draft) -> SomsError | None:
+    """Why an order of thousands of lines cannot be; others are small enough."""
+    if draft.document["total"] > LARGEST_TOTAL:
+        return Untenable.field("lines", "less_than_equal", "the lines add up to more than can be counted")
+    try:
+        _ = draft.event.payload
+    except ResourceExhausted as refusal:
+        return refusal
     return None
 
 

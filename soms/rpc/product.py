@@ -2,11 +2,9 @@
 
 import contextlib
 from collections.abc import AsyncIterator
-from uuid import UUID
 
 from soms.config import Settings
 from soms.discovery import Directory
-from soms.errors import PermissionDenied
 from soms.models import catalogue, fulfilment, idempotency, reservation, stock
 from soms.models.catalogue import CHANGES, Filter, NewProduct
 from soms.models.database import connected
@@ -29,7 +27,7 @@ class ProductServicer(v1.ProductServiceBase):
         """Add a product."""
         names = ("sku", "name", "description", "category", "price", "currency", "on_hand", "low_threshold")
         new = NewProduct(**messages.members(message, *names))
-        answer = await catalogue.create(_person(), messages.key(message.idempotency_key), new)
+        answer = await catalogue.create(context.person(), messages.key(message.idempotency_key), new)
         return v1.CreateProductResponse(messages.product(answer.document), answer.replayed)
 
     @allows("anyone")
@@ -68,7 +66,7 @@ class ProductServicer(v1.ProductServiceBase):
     async def adjust_stock(self, message: v1.AdjustStockRequest) -> v1.AdjustStockResponse:
         """Add pieces or take them."""
         adjustment = Adjustment(delta=message.delta, reason=message.reason)
-        answer = await stock.adjust(_person(), messages.key(message.idempotency_key), messages.sku(message.sku), adjustment)
+        answer = await stock.adjust(context.person(), messages.key(message.idempotency_key), messages.sku(message.sku), adjustment)
         return v1.AdjustStockResponse(v1.Stock(**answer.document), answer.replayed)
 
     @allows("staff")
@@ -88,13 +86,6 @@ class ProductServicer(v1.ProductServiceBase):
         """Bring held stock to where its orders stand."""
         await fulfilment.settle(messages.settlements(message))
         return v1.SettleStockResponse()
-
-
-def _person() -> UUID:
-    who = context.caller()
-    if who.user_id is None:
-        raise PermissionDenied("for people only")
-    return who.user_id
 
 
 @contextlib.asynccontextmanager

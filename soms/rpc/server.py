@@ -33,9 +33,9 @@ logger = logging.getLogger(__name__)
 
 @contextlib.asynccontextmanager
 async def serving(servicer: ServiceBase, settings: Settings) -> AsyncIterator[Server]:
-    """Serve on a free port of `settings.host`; at the end calls under way are ended, unless `drain` came first."""
+    """Serve on the address and port of `settings`; at the end calls under way are ended, unless `drain` came first."""
     server = Server(servicer, settings)
-    async with server.listening(settings.host):
+    async with server.listening(settings.host, settings.port):
         server.health.set(True)
         yield server
 

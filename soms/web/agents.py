@@ -21,6 +21,8 @@ from soms.errors import SomsError, Unauthenticated, Unavailable
 from soms.rpc import context
 
 WAIT_SECONDS: Final = 3.0
+# an agent that streams says something every 15 s
+SILENCE_SECONDS: Final = 40.0
 EVERY: Final[list[type[SomsError]]] = [SomsError, *SomsError.__subclasses__()]
 KINDS: Final = {kind.__name__: kind for kind in EVERY}
 
@@ -38,9 +40,7 @@ class Agents:
         Members of `query` that are None are left out. Raises SomsError, as the agent said it, and Unavailable where none says anything.
         """
         asked = {name: value for name, value in query.items() if value is not None}
-        instances = list(self._directory.instances(service) or await self._awaited(service))
-        random.shuffle(instances)
-        for instance in instances:
+        for instance in await self._instances(service):
             try:
                 return await self._ask(instance, method, path, body, asked)
             except (aiohttp.ClientError, OSError) as error:
@@ -49,17 +49,44 @@ class Agents:
                     break
         raise Unavailable(f"no {service} answers", retry_after=1)
 
-    async def _awaited(self, service: str) -> tuple[Instance, ...]:
-        """The instances of an agent that is just starting, or is being started again."""
-        return await self._directory.wait_for(service, min(WAIT_SECONDS, context.deadline() - time.monotonic()))
+    async def follow(self, service: str, path: str, resume: str = "") -> "Following":
+        """The server-sent events of an instance, from after the event `resume` on where it can; to be closed by the caller.
+
+        Raises as `ask` does, within the deadline of the request under way; the stream itself may go on for longer.
+        """
+        for instance in await self._instances(service):
+            try:
+                return await self._follow(instance, path, resume)
+            except (aiohttp.ClientError, OSError):
+                self._directory.refresh_soon()
+        raise Unavailable(f"no {service} answers", retry_after=1)
+
+    async def _instances(self, service: str) -> list[Instance]:
+        """Them all in any order; of an agent that is just starting, or is being started again, as soon as there are some."""
+        limit = min(WAIT_SECONDS, context.deadline() - time.monotonic())
+        instances = list(self._directory.instances(service) or await self._directory.wait_for(service, limit))
+        random.shuffle(instances)
+        return instances
+
+    async def _follow(self, instance: Instance, path: str, resume: str) -> "Following":
+        headers = _headers() | {"Accept": "text/event-stream", "Last-Event-ID": resume}
+        async with asyncio.timeout(context.deadline() - time.monotonic()):
+            answer = await self._session.get(
+                f"http://{instance.host}:{instance.port}{path}",
+                headers={name: value for name, value in headers.items() if value},
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=None),
+            )
+            if answer.status == HTTPStatus.OK:
+                return Following(answer)
+            async with answer:
+                _read(answer.status, await answer.read())
+        raise Unavailable("an agent gave an answer that is none")
 
     async def _ask(self, instance: Instance, method: str, path: str, body: Any, query: dict[str, str | int]) -> Any:
-        call = context.current()
-        if call is None or call.token is None:
-            raise Unauthenticated
-        headers = {"Authorization": f"Bearer {call.token}", "X-Request-Id": call.request_id or "", "Content-Type": "application/json"}
+        headers = _headers() | {"Content-Type": "application/json"}
         async with (
-            asyncio.timeout(call.deadline - time.monotonic()),
+            asyncio.timeout(context.deadline() - time.monotonic()),
             self._session.request(
                 method,
                 f"http://{instance.host}:{instance.port}{path}",
@@ -72,6 +99,26 @@ class Agents:
             return _read(answer.status, await answer.read())
 
 
+class Following:
+    """A stream under way; what is not read stays with the agent, but for a few pieces."""
+
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+        """Read what follows the head of `answer`."""
+        self._answer = answer
+
+    async def piece(self) -> bytes:
+        """What has come since the last call, or comes next; nothing at the end, for which an agent that fell silent counts too."""
+        try:
+            async with asyncio.timeout(SILENCE_SECONDS):
+                return await self._answer.content.readany()
+        except (aiohttp.ClientError, OSError):
+            return b""
+
+    def close(self) -> None:
+        """Hang up; whoever waits for a piece gets none."""
+        self._answer.close()
+
+
 @contextlib.asynccontextmanager
 async def asking(directory: Directory) -> AsyncIterator[Agents]:
     """Agents as the directory finds them."""
@@ -79,6 +126,14 @@ async def asking(directory: Directory) -> AsyncIterator[Agents]:
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False) as session:
         session._retry_connection = False  # noqa: SLF001 - aiohttp would ask for a DELETE twice, and has no public way to say no
         yield Agents(directory, session)
+
+
+def _headers() -> dict[str, str]:
+    """Who asks; raises Unauthenticated where nobody does."""
+    call = context.current()
+    if call is None or call.token is None:
+        raise Unauthenticated
+    return {"Authorization": f"Bearer {call.token}", "X-Request-Id": call.request_id or ""}
 
 
 def _read(status: int, body: bytes) -> Any:

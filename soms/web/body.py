@@ -17,36 +17,41 @@ JSON: Final = re.compile(r'application/json(\s*;\s*charset\s*=\s*("utf-8"|utf-8)
 NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
-async def read(request: web.Request, arriving: Gate, *, optional: bool) -> Any:
+async def read(request: web.Request, arriving: Gate, *, optional: bool, limit_bytes: int = SIZE_LIMIT_BYTES) -> Any:
     """The JSON value that came with `request`; `{}` where there is none and none is needed.
 
-    `arriving` bounds how many bodies may be on their way at once. Raises InvalidArgument (`malformed_body`), SomsError
-    (`too_large`, `unsupported_media_type`, `timeout`) or Unavailable.
+    `arriving` bounds how many bodies may be on their way at once, `limit_bytes` their size. Raises InvalidArgument
+    (`malformed_body`), SomsError (`too_large`, `unsupported_media_type`, `timeout`) or Unavailable.
     """
     if not request.body_exists:
         return _nothing(optional=optional)
     if not JSON.fullmatch(request.headers.get("Content-Type", "")) or request.headers.get("Content-Encoding", "identity") != "identity":
         raise SomsError("send application/json, UTF-8, without a content encoding", reason="unsupported_media_type")
-    if (request.content_length or 0) > SIZE_LIMIT_BYTES:
-        raise _too_large()
+    if (request.content_length or 0) > limit_bytes:
+        raise _too_large(limit_bytes)
     if request.content.is_eof() and request.content.exception() is None:
         body = request.content.read_nowait(-1)
     else:
         with arriving:
-            body = await _arrival(request)
-    if len(body) > SIZE_LIMIT_BYTES:
-        raise _too_large()
+            body = await _arrival(request, limit_bytes)
+    if len(body) > limit_bytes:
+        raise _too_large(limit_bytes)
     return parse(body) if body else _nothing(optional=optional)
 
 
-async def _arrival(request: web.Request) -> bytes:
+async def invite(request: web.Request) -> None:
+    """Tell a client that waits for it to send the body now."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # an interim answer is no output yet
+
+
+async def _arrival(request: web.Request, limit_bytes: int) -> bytes:
     body = bytearray()
     try:
         async with asyncio.timeout(ARRIVAL_SECONDS):
-            if request.headers.get("Expect", "").lower() == "100-continue":
-                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-                request.writer.output_size = 0  # an interim answer is no output yet
-            while len(body) <= SIZE_LIMIT_BYTES and (chunk := await request.content.readany()):
+            await invite(request)
+            while len(body) <= limit_bytes and (chunk := await request.content.readany()):
                 body += chunk
     except TimeoutError:
         raise SomsError(f"the body did not arrive within {ARRIVAL_SECONDS:g} s", reason="timeout") from None
@@ -108,8 +113,8 @@ def _malformed(message: str) -> InvalidArgument:
     return InvalidArgument(message, reason="malformed_body")
 
 
-def _too_large() -> SomsError:
-    return SomsError(f"the body may have {SIZE_LIMIT_BYTES} bytes", reason="too_large")
+def _too_large(limit_bytes: int) -> SomsError:
+    return SomsError(f"the body may have {limit_bytes} bytes", reason="too_large")
 
 
 def _nothing(*, optional: bool) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
+from soms.web import ndjson
 from soms.web import openapi_parts as parts
 from soms.web.auth import Access
 from soms.web.problems import REASONS
@@ -48,7 +49,7 @@ def document(routes: Iterable[Route]) -> Json:
             "schemas": definitions | {"Problem": parts.PROBLEM},
             "responses": responses,
             "headers": parts.HEADERS,
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "securitySchemes": parts.SECURITY_SCHEMES,
         },
     }
 
@@ -59,7 +60,7 @@ def _schemas(routes: Iterable[Route]) -> tuple[dict[tuple[str, str], Json], Json
     for route in routes:
         if route.adapter and not route.takes_query:
             wanted.append((route.name, "validation", route.adapter))
-        if route.types[1]:
+        if route.types[1] and not route.streams and not route.lines:
             wanted.append((route.name, "serialization", TypeAdapter(route.types[1])))
     found, definitions = TypeAdapter.json_schemas(wanted, ref_template=REF, schema_generator=Untitled)
     return {(str(name), mode): schema for (name, mode), schema in found.items()}, definitions["$defs"]
@@ -73,13 +74,18 @@ def _operation(route: Route, schemas: dict[tuple[str, str], Json]) -> Json:
         "tags": [route.path.split("/")[1]],
         "summary": text.partition(";")[0].partition(":")[0].rstrip("."),
         "description": text + role,
-        "security": SECURITY.get(route.access, [{"bearer": []}]),
+        "security": SECURITY.get(route.access, [{"bearer": []}, *([{"dashboard": []}] if route.cookie else [])]),
         "parameters": [*_path_parameters(route), *_query_parameters(route), *parts.header_parameters(route)],
         "responses": _responses(route, schemas.get((route.name, "serialization"))),
     }
     if body := schemas.get((route.name, "validation")):
-        operation["requestBody"] = {"required": not route.input_optional, "content": {"application/json": {"schema": body}}}
+        operation["requestBody"] = {"required": not route.input_optional, "content": {_media_type(route): {"schema": body}}}
     return operation
+
+
+def _media_type(route: Route) -> str:
+    """Of lines the schema is that of each."""
+    return ndjson.MEDIA_TYPE if route.lines else "application/json"
 
 
 def _path_parameters(route: Route) -> list[Json]:
@@ -96,7 +102,11 @@ def _query_parameters(route: Route) -> list[Json]:
 
 def _responses(route: Route, answer: Json | None) -> Json:
     good: Json = {"description": "Done", "headers": parts.answer_headers(route)}
-    if answer:
+    if route.streams:
+        good["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
+    elif route.lines:
+        good["content"] = {_media_type(route): {}}
+    elif answer:
         good["content"] = {"application/json": {"schema": answer}}
     found = {str(route.status): good}
     if route.tagged and route.method == "GET":

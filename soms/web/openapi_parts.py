@@ -42,6 +42,10 @@ PROBLEM: Final[Json] = {
     },
     "x-reasons": {reason: {"status": known.status, "title": known.title} for reason, known in REASONS.items()},
 }
+SECURITY_SCHEMES: Final[Json] = {
+    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "dashboard": {"type": "apiKey", "in": "cookie", "name": "soms_access_8080", "description": "Set by /dashboard; named after the port."},
+}
 HEADERS: Final[Json] = {
     "X-Request-Id": {"description": "The client's own, or one made for it.", "schema": TEXT},
     "ETag": {"description": "The version, quoted.", "schema": TEXT},
@@ -109,6 +113,8 @@ def header_parameters(route: Route) -> list[Json]:
     found = []
     if route.key:
         found.append(_header("Idempotency-Key", "^[!-~]{1,255}$", "Your name for this attempt.", required=route.key == "required"))
+    if route.streams:
+        found.append(_header("Last-Event-ID", "^[!-~]{1,200}$", "The `id` of the last event that was seen."))
     if route.conditional:
         found.append(_header("If-Match", r'^(\*|"[1-9][0-9]{0,17}")$', "Change only this version."))
     if route.tagged and route.method == "GET":

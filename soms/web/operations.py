@@ -17,10 +17,19 @@ PAGE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+MEDIA_TYPES: Final = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+SCRIPTS: Final = ("main", "live", "history", "lists", "chart", "dom", "format", "session")
 PAGES: Final = {
-    "/docs": ("docs.html", "text/html; charset=utf-8"),
-    "/static/docs.css": ("docs.css", "text/css; charset=utf-8"),
-    "/static/docs.js": ("docs.js", "text/javascript; charset=utf-8"),
+    "/docs": "docs.html",
+    "/static/docs.css": "docs.css",
+    "/static/docs.js": "docs.js",
+    "/dashboard": "dashboard/index.html",
+    **{f"/static/dashboard/{name}": f"dashboard/{name}" for name in ("style.css", "icon.svg", *(f"{script}.js" for script in SCRIPTS))},
 }
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -50,7 +59,7 @@ def operations(
         return web.Response(body=description, headers={"Content-Type": "application/json", "Cache-Control": "no-cache"})
 
     named = {"/healthz": alive, "/readyz": ready, "/metrics": figures, "/.well-known/jwks.json": keys, "/openapi.json": described}
-    return named | {path: _page(*page) for path, page in PAGES.items()}
+    return named | {path: _page(name) for path, name in PAGES.items()}
 
 
 @functools.lru_cache(maxsize=1)
@@ -58,8 +67,8 @@ def _description(routes: tuple[Route, ...]) -> bytes:
     return orjson.dumps(openapi.document(routes))
 
 
-def _page(name: str, media_type: str) -> Handler:
-    content = (files("soms.web") / "static" / name).read_bytes()
+def _page(name: str) -> Handler:
+    content, media_type = (files("soms.web") / "static" / name).read_bytes(), MEDIA_TYPES[name.rpartition(".")[2]]
 
     async def page(_: web.Request) -> web.Response:
         headers = {"Content-Type": media_type, "Content-Security-Policy": PAGE_POLICY, "Cache-Control": "no-cache"}

@@ -14,8 +14,10 @@ from pydantic import TypeAdapter
 
 from soms.rpc.client import Services
 from soms.tokens import Identity
-from soms.web.agents import Agents
+from soms.web.agents import Agents, Following
 from soms.web.auth import Access
+from soms.web.body import SIZE_LIMIT_BYTES
+from soms.web.ndjson import Lines
 from soms.web.paging import WHOLE, Page
 
 PREFIX: Final = "/api/v1"
@@ -26,7 +28,11 @@ Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 @dataclass(slots=True)
 class Request(Generic[Input]):
-    """One request that passed all checks: `input` is its body, or the query of a GET; `path` holds the ids in its path."""
+    """One request that passed all checks.
+
+    `input` is its body, or the query of a GET; `path` holds the ids in its path, `resume` the last event that the client of a
+    stream has seen.
+    """
 
     services: Services
     agents: Agents
@@ -38,6 +44,7 @@ class Request(Generic[Input]):
     if_version: int | None = None
     page: Page = WHOLE
     target: str = ""
+    resume: str = ""
 
 
 @dataclass(slots=True)
@@ -58,7 +65,8 @@ class Route:
     """One route of the API, its path below the prefix; `reasons` are those that only this one has.
 
     `key` says whether an Idempotency-Key is honoured or required, `tagged` that the answer is one object with an ETag
-    and that a change takes If-Match, `seconds` how long it may take in all.
+    and that a change takes If-Match, `seconds` how long it may take in all, `body_bytes` how large its body may be; with `cookie`
+    that of the dashboard serves as a token.
     """
 
     method: Method
@@ -70,6 +78,8 @@ class Route:
     tagged: bool
     seconds: float
     reasons: tuple[str, ...]
+    cookie: bool
+    body_bytes: int
 
     @property
     def name(self) -> str:
@@ -85,8 +95,18 @@ class Route:
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any] | None:
-        """What checks the input."""
-        return None if self.types[0] is None else TypeAdapter(self.types[0])
+        """What checks the input, or each line of it."""
+        return None if self.types[0] is None else TypeAdapter(*(typing.get_args(self.types[0]) if self.lines else [self.types[0]]))
+
+    @property
+    def lines(self) -> bool:
+        """Whether the body comes in lines, and so does the answer."""
+        return typing.get_origin(self.types[0]) is Lines
+
+    @property
+    def streams(self) -> bool:
+        """Whether the answer goes on and on, as server-sent events."""
+        return self.types[1] is Following
 
     @property
     def takes_query(self) -> bool:
@@ -114,6 +134,8 @@ def route(
     tagged: bool = False,
     seconds: float = 2.0,
     reasons: tuple[str, ...] = (),
+    cookie: bool = False,
+    body_bytes: int = SIZE_LIMIT_BYTES,
 ) -> Callable[[Handler], Route]:
     """Make the handler below a route."""
-    return lambda handler: Route(method, path, handler, access, status, key, tagged, seconds, reasons)
+    return lambda handler: Route(method, path, handler, access, status, key, tagged, seconds, reasons, cookie, body_bytes)

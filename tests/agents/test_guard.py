@@ -191,7 +191,8 @@ async def test_lanes_keep_order_and_hold_up_nobody() -> None:
     ended: list[tuple[int, int]] = []
     hanging = asyncio.Event()
 
-    async def work(event: Any) -> None:
+    async def work(events: Any) -> None:
+        (event,) = events
         if event.message.partition == 0 and not ended.count((0, 0)):
             await hanging.wait()
         ended.append((event.message.partition, event.message.offset))
@@ -216,7 +217,8 @@ async def test_lanes_have_an_end() -> None:
     told: list[BaseException] = []
     go = asyncio.Event()
 
-    async def work(event: Any) -> None:
+    async def work(events: Any) -> None:
+        (event,) = events
         await go.wait()
         if event.message.offset == ROOM:
             raise ZeroDivisionError

@@ -27,7 +27,7 @@ NEIGHBOURS = [
     (Recovery, "_restart_recovery", "_slurp_changelogs", "_wait", "_add", "revoke"),
     (Stream, "noack", "events"),
 ]
-DIGEST = "baa11412411bc5f0971251ebd0baa2f102a895e27d5ee25027ef16626eb0407a"
+DIGEST = "a3122bce4db6cdf7de857626ab37ba132a237fb4c6fc63876676d78617d64b40"
 
 
 def overridden() -> Iterator[tuple[type, str]]:

@@ -158,3 +158,12 @@ async def test_nothing_to_connect_to_is_told_at_once(tmp_path: Path) -> None:
     """Without any address the message says what to do."""
     with pytest.raises(FailedPrecondition, match="soms engines"):
         await topics.provide(Settings(home=tmp_path))
+
+
+async def test_topics_wait_for_the_brokers_that_are_named(broker: Kafka, admin: AIOKafkaAdminClient) -> None:
+    """Three are named and one is up: no topic gets a single copy because its creator was early."""
+    early = Settings(kafka=",".join([f"127.0.0.1:{broker.port}"] * 3))
+
+    with pytest.raises(Unavailable, match=r"did not provide the topics within 2 s: .*[Rr]eplication"):
+        await topics.provide(early, timeout_seconds=2)
+    assert not {topic for topic in await admin.list_topics() if topic.startswith("soms.")}

@@ -29,6 +29,7 @@ KNOWN_BY = {
     "web": "soms.web",
     "relay": "soms.agents.relay",
     "inventory": "soms.agents.inventory",
+    "analytics": "soms.agents.analytics",
     "postgres": "postgres",
     "kafka": "kafka.Kafka",
     "eureka": "org.springframework.boot.SpringApplication",
@@ -59,8 +60,9 @@ class Client:
         sent = self.headers | {name.replace("_", "-"): value for name, value in headers.items()}
         path = path if path.startswith("/") else f"/api/v1/{path}"
         async with self.session.request(method, path, json=body, headers=sent) as answer:
-            text = await answer.text()
-            return Answer(answer.status, json.loads(text) if "json" in answer.content_type else text, answer.headers)
+            endless = answer.content_type == "text/event-stream"
+            text = (await answer.content.readany()).decode() if endless else await answer.text()
+            return Answer(answer.status, json.loads(text) if answer.content_type.endswith(("/json", "+json")) else text, answer.headers)
 
 
 class Stack:

@@ -3,6 +3,7 @@
 A module of hooks (`SCHEMATHESIS_HOOKS=fuzzing`), not of tests.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from schemathesis.core.failures import Failure
 TOKEN_SECONDS = 240
 # what a schema cannot say: of which fields, and for which codes (1.0 is an integer to it; it knows no sums, nor what else there is)
 UNSAID_FIELDS = {"time_zone", "password", "email", "lines", "delta", "url"}
-UNSAID_CODES = {"int_type", "default_needed"}
+UNSAID_CODES = {"int_type", "default_needed", "customer_needed"}
 
 
 @schemathesis.auth(refresh_interval=TOKEN_SECONDS)
@@ -29,6 +30,12 @@ class Bearer:
     def set(self, case: Any, data: str, context: Any) -> None:
         """Send it along."""
         case.headers["Authorization"] = f"Bearer {data}"
+
+
+@schemathesis.serializer("application/x-ndjson")
+def line(context: Any, value: Any) -> bytes:
+    """The schema is that of a line."""
+    return json.dumps(value).encode()
 
 
 @schemathesis.check

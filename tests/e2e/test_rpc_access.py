@@ -30,7 +30,9 @@ ANYBODY = words("RegisterUser Login RefreshToken Logout RequestPasswordReset Con
 ANYBODY |= words("GetProduct ListProducts ListPrices")
 CUSTOMER = ANYBODY | words("GetUser UpdateUser AnonymiseUser ListAddresses GetAddress CreateAddress UpdateAddress DeleteAddress")
 CUSTOMER |= words("GetPreferences SetPreferences PlaceOrder GetOrder ListOrders ListTimeline CancelOrder PayOrder ClaimKey")
-STAFF = CUSTOMER | words("ListUsers CreateProduct UpdateProduct GetStock AdjustStock ListMovements ShipOrder DeliverOrder ReturnOrder")
+STAFF = CUSTOMER | words(
+    "EnterOrder ImportOrders ListUsers CreateProduct UpdateProduct GetStock AdjustStock ListMovements ShipOrder DeliverOrder ReturnOrder"
+)
 ALLOWED = {
     "nobody": ANYBODY,
     "forger": ANYBODY,

@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from soms.config import Settings
+from soms.envelope import KINDS
 from soms.events import OrderEvent
 from soms.local.postgres import Postgres
 from soms.models import catalogue, placement
@@ -16,20 +17,26 @@ from soms.models import notification_queue as queue
 from soms.models.audit import CHECKS, audited, look
 from soms.models.audit_check import Check
 from soms.models.catalogue import NewProduct
-from soms.models.database import fetch
+from soms.models.database import fetch, transaction
+from soms.models.draft import Draft, Placement, ReservedLine
 from soms.models.fulfilment import Settlement, settle
+from soms.models.history_projection import Projection
 from soms.models.notification import Channel, Status
 from soms.models.notification_plan import Planned
 from soms.models.order import Action
-from soms.models.placement import Draft, Placement, ReservedLine
+from soms.models.order_import import import_orders
 from soms.models.reservation import Wanted, reserve
 from soms.models.transition import Actor, Change, change
+from soms.past import EXAMPLE, PastOrder
 
 ANN = uuid4()
 STAFF = Actor("staff", str(uuid4()), uuid4())
 TELL = "select event_id, type, key from outbox order by id"
 UNIQUE = "select conname from pg_constraint where conrelid = 'notifications.notification'::regclass and contype = 'u'"
-WHOLE, CANCELLED, PLACED = (f"(select id from orders.orders where status = '{s}')" for s in ("delivered", "cancelled", "placed"))
+WHOLE, CANCELLED, PLACED = (
+    f"(select id from orders.orders where status = '{status}' and external_number is null)"
+    for status in ("delivered", "cancelled", "placed")
+)
 # what each rule is broken by: statements of the owner of the database, whose constraints stand in the way of some
 CORRUPTIONS = {
     "stock.bounds": [
@@ -50,6 +57,7 @@ CORRUPTIONS = {
         f"""update orders.idempotency set answer = jsonb_set(answer::jsonb, '{{id}}', to_jsonb(uuidv7()))::text
                            where answer::jsonb ->> 'id' = {PLACED}::text"""
     ],
+    "orders.imports": ["insert into orders.import (external_number, fingerprint) values ('1', '')"],
     "reservations.states": [f"update products.reservation set state = 'RELEASED' where order_id = {PLACED}"],
     "reservations.lines": [f"update products.reservation_line set sku = 'C' where order_id = {CANCELLED} and sku = 'B'"],
     "reservations.orders": ["update products.reservation set state = 'ALLOCATED' where state = 'HELD'"],
@@ -71,12 +79,16 @@ CORRUPTIONS = {
         """update notifications.notification set status = 'pending', next_attempt_at = now() - interval '1 hour', payload = '{}'
             where event_type = 'soms.order.paid.v1'"""
     ],
+    "history.orders": [f"update analytics.order_fact set country = 'XX' where order_id = {WHOLE}"],
+    "history.lines": [f"delete from analytics.line_fact where order_id = {WHOLE} and position = 1"],
+    "history.units": [f"update analytics.order_fact set units = units + 1 where order_id = {PLACED}"],
+    "history.steps": [f"update analytics.order_fact set paid_at = null where order_id = {WHOLE}"],
 }
 
 
 @pytest.fixture
 async def world(database: None, settings: Settings) -> None:
-    """One order that went all the way and came back in part, one cancelled, one placed, and stock held for one that never came."""
+    """Orders that went all the way and came back in part, were cancelled, placed, imported, and stock held for one that never came."""
     for sku in "ABC":
         await catalogue.create(uuid4(), "", NewProduct(sku=sku, name=f"The {sku}", price=150, currency="GBP", on_hand=10))
     await fetch("users", "insert into users (id, email, name, roles) values ($1, 'ann@example.org', 'Ann', '{customer}')", ANN)
@@ -88,11 +100,15 @@ async def world(database: None, settings: Settings) -> None:
     rows = await fetch("orders", "select payload from outbox order by id")
     await settle(Settlement.of(OrderEvent.model_validate_json(row["payload"])) for row in rows)
     await reserve([Wanted(uuid4(), {"C": 1})])
+    await import_orders([PastOrder.model_validate(EXAMPLE)], uuid4())
     for schema in ("users", "products", "orders"):
         await fetch(schema, "update outbox set published_at = now()")
+    async with transaction("analytics"):
+        told = [KINDS[row["type"]].model_validate_json(row["payload"]) for row in await fetch("orders", "select type, payload from outbox")]
+        await Projection(settings).write("analytics", told)
     for row in await fetch("orders", TELL):
-        told = [Planned(ANN, Channel.EMAIL, "ann@example.org", Status.SUPPRESSED, None, None)]
-        await queue.add(queue.Told(row["event_id"], row["type"], UUID(row["key"]), told))
+        planned = [Planned(ANN, Channel.EMAIL, "ann@example.org", Status.SUPPRESSED, None, None)]
+        await queue.add(queue.Told(row["event_id"], row["type"], UUID(row["key"]), planned))
 
 
 async def placed() -> UUID:
@@ -109,10 +125,10 @@ async def placed() -> UUID:
 async def owner(server: Postgres) -> AsyncIterator[Any]:
     """The owner of all schemas, in a transaction that is rolled back."""
     connection = await asyncpg.connect(server.dsn)
-    transaction = connection.transaction()
-    await transaction.start()
+    changes = connection.transaction()
+    await changes.start()
     yield connection
-    await transaction.rollback()
+    await changes.rollback()
     await connection.close()
 
 

@@ -2,13 +2,14 @@
 
 import asyncio
 import random
+from pathlib import Path
 
 import asyncpg
 import pytest
 from tortoise.connection import get_connection
 
 from soms.config import Settings
-from soms.models.database import POOL_SIZE, SCHEMAS, fetch, transaction
+from soms.models.database import POOL_SIZE, SCHEMAS, fetch, owner_address, tortoise_config, transaction
 from soms.models.schema import migrate
 
 
@@ -49,6 +50,17 @@ async def test_rollback_and_savepoint(database: None) -> None:
                 await fetch("orders", insert, "ABANDONED")
                 raise KeyError
     assert [row["state"] for row in await fetch("orders", "select state from attempt")] == ["PLACED"]
+
+
+def test_the_password_of_the_owner_may_be_a_secret(tmp_path: Path) -> None:
+    """A setting without one gets it from the file, whatever is in it; only for who needs the owner."""
+    (tmp_path / "postgres").write_text("a/b@c\n")
+    settings = Settings(secrets_folder=tmp_path, postgres="postgresql://owner@db.example:5433/shop")
+
+    assert owner_address(settings) == "postgresql://owner:a%2Fb%40c@db.example:5433/shop"
+    assert tortoise_config(settings, "orders", owner=True)["connections"]["orders"]["credentials"]["password"] == "a/b@c"
+    named = Settings(secrets_folder=tmp_path, postgres="postgresql://owner:own@db.example/shop")
+    assert owner_address(named) == named.postgres
 
 
 async def test_two_migrators_at_once(settings: Settings, server: object) -> None:

@@ -11,10 +11,10 @@ from soms.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
 from soms.events import OrderEvent
 from soms.models import order_document, placement, transition
 from soms.models.database import fetch
+from soms.models.draft import Draft, Placement, ReservedLine
 from soms.models.fulfilment import Settlement
 from soms.models.idempotency import Answer
 from soms.models.order import Action
-from soms.models.placement import Draft, Placement, ReservedLine
 from soms.models.transition import Actor, Change, change
 
 SECRET = b"secret"

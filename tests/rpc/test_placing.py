@@ -8,8 +8,8 @@ import pytest
 from soms.errors import Aborted, FailedPrecondition, InvalidArgument, Unavailable
 from soms.models import placement as orders
 from soms.models.database import fetch
+from soms.models.draft import Draft, Placement, ReservedLine
 from soms.models.idempotency import Answer
-from soms.models.placement import Placement
 from soms.rpc import placing as placing_module
 from soms.rpc.gen.soms import v1
 from soms.rpc.placing import Placing
@@ -107,13 +107,13 @@ async def test_copies_on_two_instances_make_one_order(shelf: Shelf, placing: Pla
 async def test_a_rival_in_a_round_spoils_only_its_own_order(placing: Placing, monkeypatch: pytest.MonkeyPatch) -> None:
     """A round whose statement clashes goes on one by one."""
     (draft,) = await orders.look_up(b"secret", [asked("k")])
-    assert isinstance(draft, orders.Draft)
+    assert isinstance(draft, Draft)
     real = orders.look_up
 
     async def slow_look_up(secret: bytes, placements: list[Placement]) -> list[orders.Outcome]:
         found = await real(secret, placements)
         if any(p.key == "k" for p in placements) and not await orders_stored():
-            draft.lines = [orders.ReservedLine("A", 1, "A", 100, "GBP")]
+            draft.lines = [ReservedLine("A", 1, "A", 100, "GBP")]
             await orders.place([draft])
         return found
 

@@ -63,6 +63,30 @@ class Agents:
             raise answer
         return answer
 
+    async def follow(self, service: str, path: str, resume: str = "") -> Any:
+        """A stream of the pieces that stand under its path."""
+        return Stream(await self.ask(service, "GET", path, resume=resume))
+
+
+class Stream:
+    """A stream of what a test puts into a queue, up to nothing; closed, it ends."""
+
+    def __init__(self, pieces: Any) -> None:
+        self._pieces: Any = asyncio.Queue() if isinstance(pieces, list) else pieces
+        for piece in pieces if isinstance(pieces, list) else ():
+            self._pieces.put_nowait(piece)
+        self.closed = False
+
+    async def piece(self) -> bytes:
+        """The next one."""
+        found: bytes = await self._pieces.get()
+        return found
+
+    def close(self) -> None:
+        """End."""
+        self.closed = True
+        self._pieces.put_nowait(b"")
+
 
 @pytest.fixture
 def agents() -> Agents:

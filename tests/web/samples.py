@@ -79,6 +79,8 @@ def answers(one: SimpleNamespace) -> dict[str, Any]:
         "adjust_stock": v1.AdjustStockResponse(stock=one.stock),
         "list_movements": v1.ListMovementsResponse(movements=[one.movement]),
         "place_order": v1.PlaceOrderResponse(order=one.order),
+        "enter_order": v1.EnterOrderResponse(order=one.order),
+        "import_orders": v1.ImportOrdersResponse([v1.ImportOutcome(order_id=ID)]),
         "get_order": v1.GetOrderResponse(order=one.order),
         "list_orders": v1.ListOrdersResponse(orders=[one.order]),
         "list_timeline": v1.ListTimelineResponse(entries=[one.entry]),
@@ -96,7 +98,7 @@ def agent_answers() -> dict[tuple[str, str], Any]:
     attempt = {"at": "2026-11-22T10:00:01.5+01:00", "outcome": "sent", "detail": "250 OK"}
     times = {"next_attempt_at": None, "created_at": "2026-11-22T10:00:00+00:00", "sent_at": "2026-11-22T10:00:01.5+00:00"}
     notifications = {"items": [known | times | {"status": "sent", "attempts": [attempt]}], "next_page_token": "more"}
-    return {
+    return figures() | {
         ("GET", "/notifications"): notifications,
         ("GET", "/users/me/notifications"): notifications,
         ("POST", "/notifications/{id}/redeliver"): {},
@@ -106,4 +108,30 @@ def agent_answers() -> dict[tuple[str, str], Any]:
         ("PATCH", "/webhooks/{id}"): webhook,
         ("DELETE", "/webhooks/{id}"): None,
         ("POST", "/webhooks/{id}/rotate-secret"): made,
+    }
+
+
+def figures() -> dict[tuple[str, str], Any]:
+    """What the analytics agent answers."""
+    at, revenue = "2026-11-22T10:00:00.000000Z", {"GBP": 1700}
+    few = {"orders": 1, "units": 2, "revenue": revenue}
+    window = few | {"start": at, "seconds": 60, "cancelled": 0, "returned": 0}
+    sold = few | {"sku": "TEA", "name": "Tea"}
+    live = {"as_of": at, "lag_seconds": 0.1, "windows": [window] * 60, "top_products": [sold], "top_countries": [few | {"country": "GB"}]}
+    live["totals"] = dict.fromkeys(("last_minute", "last_hour", "today"), window)
+    shares = {"average_order_value": revenue, "cancellation_rate": 0.0, "return_rate": None, "new_customers": 1, "returning_customers": 0}
+    steps = {"placed": 1, "paid": 1, "shipped": 1, "delivered": 0, "cancelled": 0, "returned": 0}
+    steps["median_seconds"] = {"paid": 4.5, "shipped": 60.0, "delivered": None}
+    month = {"month": "2026-11", "customers": 1, "orders": 1, "revenue": revenue}
+    finding = {"id": ID, "kind": "unusual", "metric": "orders", "key": None, "start": at, "expected": 9.5, "actual": 1.0}
+    return {
+        ("GET", "/live"): live,
+        ("GET", "/stream"): [b"event: live\nid: 7\ndata: {}\n\n", b""],
+        ("GET", "/summary"): {"items": [few | {"start": at, "key": None, "cancelled": 0, "returned": 0}]},
+        ("GET", "/top-products"): {"items": [sold]},
+        ("GET", "/overview"): few | shares,
+        ("GET", "/funnel"): steps,
+        ("GET", "/cohorts"): {"items": [{"cohort": "2026-11", "customers": 1, "months": [month]}]},
+        ("GET", "/top-customers"): {"items": [few | {"user_id": str(ADA)}]},
+        ("GET", "/findings"): {"items": [finding | {"message": "few orders", "created_at": at}]},
     }

@@ -45,7 +45,7 @@ def body(route: Route) -> dict[str, Any]:
     if route.adapter is None or route.takes_query:
         return {}
     examples = route.adapter.json_schema(ref_template="{model}").get("examples", [{}])
-    return {"json": examples[0]}
+    return {"json": examples[0]} | ({"headers": {"Content-Type": "application/x-ndjson"}} if route.lines else {})
 
 
 def tokens(token: str, mutation: Any) -> str:
@@ -89,8 +89,9 @@ async def test_altered_tokens_never_reach_a_service(client: Any, token: Any, ser
     """A token that does not hold is a 401 on every route that looks at tokens, and no service is asked."""
     replies = {}
     for name, mutation in MUTATIONS.items():
-        headers = {"Authorization": f"Bearer {tokens(token('admin'), mutation)}"}
-        replies[name] = (await client(route.method, path(route), key="k", headers=headers, **body(route))).problem
+        sent = body(route)
+        sent["headers"] = sent.get("headers", {}) | {"Authorization": f"Bearer {tokens(token('admin'), mutation)}"}
+        replies[name] = (await client(route.method, path(route), key="k", **sent)).problem
 
     assert replies == dict.fromkeys(MUTATIONS, (401, "unauthenticated"))
     assert services.users.calls == services.products.calls == services.orders.calls == []

@@ -1,5 +1,7 @@
 """Questions of the gateway to agents, over HTTP."""
 
+import asyncio
+import inspect
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -54,8 +56,9 @@ class Agent:
         self.requests.append(
             (request.method, request.path_qs, {name.lower(): value for name, value in request.headers.items()}, await request.read())
         )
-        answer: web.StreamResponse = self.answer(request)
-        return answer
+        answer = self.answer(request)
+        found: web.StreamResponse = await answer if inspect.isawaitable(answer) else answer
+        return found
 
 
 @pytest.fixture
@@ -175,3 +178,48 @@ async def test_one_that_is_starting_is_waited_for(agents: Agents, directory: Dir
     """Right after a start a question waits a while instead of being refused."""
     directory.known, directory.coming = [], directory.known
     assert await ask(agents) == {}
+
+
+async def test_following_a_stream(agents: Agents, agent: Agent, directory: Directory) -> None:
+    """The stream is asked for in the caller's name and from the last event on; instances that cannot be reached are passed over."""
+    directory.known.append(NOBODY)
+    agent.answer = lambda _: web.Response(text="data: 1\n\n", content_type="text/event-stream")
+    with calling(Call(deadline=time.monotonic() + 5, token="a.b.c", request_id="r1")):
+        found = await agents.follow("SOME-SERVICE", "/stream", "41")
+
+    assert (await found.piece(), await found.piece()) == (b"data: 1\n\n", b"")
+    [(method, path, headers, _)] = agent.requests
+    assert (method, path) == ("GET", "/stream")
+    assert (headers["authorization"], headers["last-event-id"], headers["accept"]) == ("Bearer a.b.c", "41", "text/event-stream")
+    found.close()
+
+
+async def test_a_stream_that_is_closed_while_somebody_waits(agents: Agents, agent: Agent) -> None:
+    """Whoever waits for the next piece learns that there is none."""
+    over = asyncio.Event()
+
+    async def forever(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await answer.prepare(request)
+        await over.wait()
+        return answer
+
+    agent.answer = forever
+    with calling(Call(deadline=time.monotonic() + 5, token="a.b.c", request_id="r1")):
+        found = await agents.follow("SOME-SERVICE", "/stream")
+    waiting = asyncio.create_task(found.piece())
+    await asyncio.sleep(0)
+    found.close()
+
+    async with asyncio.timeout(5):
+        assert await waiting == b""
+    over.set()
+
+
+async def test_a_stream_that_is_refused(agents: Agents, agent: Agent) -> None:
+    """A refusal comes through as what it is."""
+    refusal = {"error": "NotFound", "message": "no", "reason": "not_found", "retry_after": None, "details": {}}
+    agent.answer = lambda _: web.json_response(refusal, status=404)
+
+    with pytest.raises(NotFound), calling(Call(deadline=time.monotonic() + 5, token="a.b.c", request_id="r1")):
+        await agents.follow("SOME-SERVICE", "/stream")

@@ -141,7 +141,7 @@ async def test_broken_chunks_are_refused(raw: Any, token: Any) -> None:
 
 async def test_slow_bodies_do_not_pile_up(raw: Any, token: Any, gateway: Any) -> None:
     """So many bodies may be on their way; one more is refused at once, while those that came whole go on."""
-    gateway._arriving.under_way = 256
+    gateway.arriving.under_way = 256
     slow = await raw(*head(token(), "Content-Length: 100"), then=b"{")
     whole = b'{"lines": [{"sku": "a", "quantity": 1}]}'
     quick = await raw(*head(token(), f"Content-Length: {len(whole)}"), then=whole)

@@ -105,7 +105,7 @@ def test_all_reasons_of_the_contract_are_known() -> None:
     }
 
 
-@pytest.mark.parametrize("route", [route for route in ROUTES if route.types[1]], ids=named)
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.types[1] and not route.streams and not route.lines], ids=named)
 async def test_answers_are_as_described(client: Any, token: Any, route: Route) -> None:
     """What the gateway answers fits the schema it shows, with no member beyond it."""
     content = operation(route).get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})

@@ -6,6 +6,7 @@ import pytest
 
 from soms.config import Settings
 from soms.tokens import Signer
+from soms.web.operations import PAGES
 from soms.web.readiness import KEPT_SECONDS, Readiness
 
 
@@ -74,7 +75,7 @@ async def test_keys_are_public(client: Any, gateway_settings: Settings) -> None:
     assert all("d" not in key for key in after["keys"])
 
 
-@pytest.mark.parametrize("path", ["//docs", "//static/docs.js", "//static/docs.css"])
+@pytest.mark.parametrize("path", [f"/{path}" for path in PAGES])
 async def test_pages_run_nothing_but_their_own(client: Any, path: str) -> None:
     """No page may load or run what is not ours; none carries script in its markup."""
     reply = await client("GET", path)
@@ -86,7 +87,17 @@ async def test_pages_run_nothing_but_their_own(client: Any, path: str) -> None:
     assert b"://" not in reply.body.replace(b"http://www.w3.org/2000/svg", b"")
 
 
-@pytest.mark.parametrize("path", ["//static/docs.html", "//static/", "//static/..%2fapp.py", "//static/../app.py"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//static/docs.html",
+        "//static/dashboard/index.html",
+        "//static/dashboard/",
+        "//static/",
+        "//static/..%2fapp.py",
+        "//static/../app.py",
+    ],
+)
 async def test_no_other_file_is_served(client: Any, path: str) -> None:
     """Pages are a list, not a folder."""
     assert (await client("GET", path)).problem == (404, "not_found")

@@ -26,6 +26,9 @@ __all__ = (
     "DeleteAddressResponse",
     "DeliverOrderRequest",
     "DeliverOrderResponse",
+    "EnterOrderRequest",
+    "EnterOrderResponse",
+    "EntryLine",
     "GetAddressRequest",
     "GetAddressResponse",
     "GetContactRequest",
@@ -42,6 +45,9 @@ __all__ = (
     "GetStockResponse",
     "GetUserRequest",
     "GetUserResponse",
+    "ImportOrdersRequest",
+    "ImportOrdersResponse",
+    "ImportOutcome",
     "IssueTokenRequest",
     "IssueTokenResponse",
     "LineItem",
@@ -71,6 +77,8 @@ __all__ = (
     "OrderServiceBase",
     "OrderServiceStub",
     "OrderStatus",
+    "PastLine",
+    "PastOrder",
     "PayOrderRequest",
     "PayOrderResponse",
     "PlaceOrderRequest",
@@ -126,6 +134,7 @@ __all__ = (
 )
 
 import datetime
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -902,6 +911,127 @@ default_message_pool.register_message(
 
 
 @dataclass(eq=False, repr=False)
+class EnterOrderRequest(betterproto2.Message):
+    """
+    Asks for EnterOrder.
+    """
+
+    @betterproto2.staticproperty
+    @staticmethod
+    def DESCRIPTOR() -> Descriptor:
+        return SOMS_V1_ORDER_PROTO_DESCRIPTOR.message_types_by_name["EnterOrderRequest"]
+
+    idempotency_key: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The client's name for this attempt; empty for none.
+    """
+
+    user_id: "str | None" = betterproto2.field(
+        2, betterproto2.TYPE_STRING, optional=True
+    )
+    """
+    UUID of the customer; absent for a guest.
+    """
+
+    email: "str | None" = betterproto2.field(3, betterproto2.TYPE_STRING, optional=True)
+    """
+    E-mail of a guest; absent for that of the customer.
+    """
+
+    lines: "list[EntryLine]" = betterproto2.field(
+        4, betterproto2.TYPE_MESSAGE, repeated=True
+    )
+    """
+    1 to 10,000, kept as sent.
+    """
+
+    shipping_address: "ShippingAddress | None" = betterproto2.field(
+        5, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    """
+    Where the goods go.
+    """
+
+    note: "str | None" = betterproto2.field(6, betterproto2.TYPE_STRING, optional=True)
+    """
+    A word from the customer, at most 2,000 characters.
+    """
+
+    reason: "str | None" = betterproto2.field(
+        7, betterproto2.TYPE_STRING, optional=True
+    )
+    """
+    Why it was entered, or why at these prices, at most 500 characters.
+    """
+
+
+default_message_pool.register_message("soms.v1", "EnterOrderRequest", EnterOrderRequest)
+
+
+@dataclass(eq=False, repr=False)
+class EnterOrderResponse(betterproto2.Message):
+    """
+    Answers EnterOrder.
+    """
+
+    @betterproto2.staticproperty
+    @staticmethod
+    def DESCRIPTOR() -> Descriptor:
+        return SOMS_V1_ORDER_PROTO_DESCRIPTOR.message_types_by_name[
+            "EnterOrderResponse"
+        ]
+
+    order: "Order | None" = betterproto2.field(
+        1, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    """
+    The order as it was placed.
+    """
+
+    replayed: "bool" = betterproto2.field(2, betterproto2.TYPE_BOOL)
+    """
+    Whether this answer was given before under the same key.
+    """
+
+
+default_message_pool.register_message(
+    "soms.v1", "EnterOrderResponse", EnterOrderResponse
+)
+
+
+@dataclass(eq=False, repr=False)
+class EntryLine(betterproto2.Message):
+    """
+    So many of one SKU, at a price of one's own or at that of the catalogue.
+    """
+
+    @betterproto2.staticproperty
+    @staticmethod
+    def DESCRIPTOR() -> Descriptor:
+        return SOMS_V1_ORDER_PROTO_DESCRIPTOR.message_types_by_name["EntryLine"]
+
+    sku: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Stock keeping unit.
+    """
+
+    quantity: "int" = betterproto2.field(2, betterproto2.TYPE_INT32)
+    """
+    Pieces, 1 to 1,000,000.
+    """
+
+    unit_price: "int | None" = betterproto2.field(
+        3, betterproto2.TYPE_INT64, optional=True
+    )
+    """
+    Price of a piece, minor units; absent for that of the catalogue.
+    """
+
+
+default_message_pool.register_message("soms.v1", "EntryLine", EntryLine)
+
+
+@dataclass(eq=False, repr=False)
 class GetAddressRequest(betterproto2.Message):
     """
     Asks for GetAddress.
@@ -1254,6 +1384,100 @@ class GetUserResponse(betterproto2.Message):
 
 
 default_message_pool.register_message("soms.v1", "GetUserResponse", GetUserResponse)
+
+
+@dataclass(eq=False, repr=False)
+class ImportOrdersRequest(betterproto2.Message):
+    """
+    Asks for ImportOrders: an order with its first lines, or more lines of the order before.
+    """
+
+    @betterproto2.staticproperty
+    @staticmethod
+    def DESCRIPTOR() -> Descriptor:
+        return SOMS_V1_ORDER_PROTO_DESCRIPTOR.message_types_by_name[
+            "ImportOrdersRequest"
+        ]
+
+    order: "PastOrder | None" = betterproto2.field(
+        1, betterproto2.TYPE_MESSAGE, optional=True
+    )
+    """
+    The order that begins here; absent for more lines of the one before.
+    """
+
+    lines: "list[PastLine]" = betterproto2.field(
+        2, betterproto2.TYPE_MESSAGE, repeated=True
+    )
+    """
+    Lines, in all 1 to 10,000 an order.
+    """
+
+
+default_message_pool.register_message(
+    "soms.v1", "ImportOrdersRequest", ImportOrdersRequest
+)
+
+
+@dataclass(eq=False, repr=False)
+class ImportOrdersResponse(betterproto2.Message):
+    """
+    Answers ImportOrders.
+    """
+
+    @betterproto2.staticproperty
+    @staticmethod
+    def DESCRIPTOR() -> Descriptor:
+        return SOMS_V1_ORDER_PROTO_DESCRIPTOR.message_types_by_name[
+            "ImportOrdersResponse"
+        ]
+
+    outcomes: "list[ImportOutcome]" = betterproto2.field(
+        1, betterproto2.TYPE_MESSAGE, repeated=True
+    )
+    """
+    One an order, in the order they were sent.
+    """
+
+
+default_message_pool.register_message(
+    "soms.v1", "ImportOrdersResponse", ImportOrdersResponse
+)
+
+
+@dataclass(eq=False, repr=False)
+class ImportOutcome(betterproto2.Message):
+    """
+    What became of one order.
+    """
+
+    @betterproto2.staticproperty
+    @staticmethod
+    def DESCRIPTOR() -> Descriptor:
+        return SOMS_V1_ORDER_PROTO_DESCRIPTOR.message_types_by_name["ImportOutcome"]
+
+    order_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    UUID of the order that was made or undone; empty where it was refused.
+    """
+
+    replayed: "bool" = betterproto2.field(2, betterproto2.TYPE_BOOL)
+    """
+    Whether the same was imported before.
+    """
+
+    reason: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    Why it was refused, a stable word such as `validation_failed`; empty where it was not.
+    """
+
+    message: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    The same for people.
+    """
+
+
+default_message_pool.register_message("soms.v1", "ImportOutcome", ImportOutcome)
 
 
 @dataclass(eq=False, repr=False)
@@ -2189,6 +2413,101 @@ class OrderLine(betterproto2.Message):
 
 
 default_message_pool.register_message("soms.v1", "OrderLine", OrderLine)
+
+
+@dataclass(eq=False, repr=False)
+class PastLine(betterproto2.Message):
+    """
+    A line of an order of the past.
+    """
+
+    @betterproto2.staticproperty
+    @staticmethod
+    def DESCRIPTOR() -> Descriptor:
+        return SOMS_V1_ORDER_PROTO_DESCRIPTOR.message_types_by_name["PastLine"]
+
+    sku: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Stock keeping unit.
+    """
+
+    name: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    Name of the product then; empty if not known.
+    """
+
+    quantity: "int" = betterproto2.field(3, betterproto2.TYPE_INT32)
+    """
+    Pieces; negative for what was taken back.
+    """
+
+    unit_price: "int" = betterproto2.field(4, betterproto2.TYPE_INT64)
+    """
+    Price of a piece then, minor units; may be negative.
+    """
+
+
+default_message_pool.register_message("soms.v1", "PastLine", PastLine)
+
+
+@dataclass(eq=False, repr=False)
+class PastOrder(betterproto2.Message):
+    """
+    An order of the past, without its lines.
+    """
+
+    @betterproto2.staticproperty
+    @staticmethod
+    def DESCRIPTOR() -> Descriptor:
+        return SOMS_V1_ORDER_PROTO_DESCRIPTOR.message_types_by_name["PastOrder"]
+
+    external_number: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Its number in the other system.
+    """
+
+    placed_at: "datetime.datetime | None" = betterproto2.field(
+        2,
+        betterproto2.TYPE_MESSAGE,
+        unwrap=lambda: __google__protobuf__.Timestamp,
+        optional=True,
+    )
+    """
+    When it was placed.
+    """
+
+    currency: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    ISO 4217.
+    """
+
+    email: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    E-mail of the customer; empty if not known.
+    """
+
+    external_user: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    The customer, as the other system knows them; empty if not known.
+    """
+
+    name: "str" = betterproto2.field(6, betterproto2.TYPE_STRING)
+    """
+    Name of the customer; empty if not known.
+    """
+
+    country: "str" = betterproto2.field(7, betterproto2.TYPE_STRING)
+    """
+    Where the goods went; empty if not known.
+    """
+
+    cancels: "str" = betterproto2.field(8, betterproto2.TYPE_STRING)
+    """
+    External number of the order that this one undoes; empty for none.
+    """
+
+
+default_message_pool.register_message("soms.v1", "PastOrder", PastOrder)
 
 
 @dataclass(eq=False, repr=False)
@@ -3871,6 +4190,49 @@ class OrderServiceStub(betterproto2_grpclib.ServiceStub):
             metadata=metadata,
         )
 
+    async def enter_order(
+        self,
+        message: "EnterOrderRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "EnterOrderResponse":
+        """
+        Places an order for a customer or a guest, at prices of one's own where need be (staff).
+        """
+
+        return await self._unary_unary(
+            "/soms.v1.OrderService/EnterOrder",
+            message,
+            EnterOrderResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def import_orders(
+        self,
+        messages: "AsyncIterable[ImportOrdersRequest] | Iterable[ImportOrdersRequest]",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "ImportOrdersResponse":
+        """
+        Imports orders of the past, each once by its number in the other system; no stock moves and nobody is notified (staff).
+        """
+
+        return await self._stream_unary(
+            "/soms.v1.OrderService/ImportOrders",
+            messages,
+            ImportOrdersRequest,
+            ImportOrdersResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
     async def get_order(
         self,
         message: "GetOrderRequest",
@@ -4796,7 +5158,7 @@ class UserServiceStub(betterproto2_grpclib.ServiceStub):
 from ...google import protobuf as __google__protobuf__
 
 SOMS_V1_ORDER_PROTO_DESCRIPTOR = default_google_proto_descriptor_pool.AddSerializedFile(
-    b'\n\x13soms/v1/order.proto\x12\x07soms.v1\x1a\x1fgoogle/protobuf/timestamp.proto"\xce\x01\n\x0fShippingAddress\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n\x05line1\x18\x02 \x01(\tR\x05line1\x12\x14\n\x05line2\x18\x03 \x01(\tR\x05line2\x12\x12\n\x04city\x18\x04 \x01(\tR\x04city\x12\x16\n\x06region\x18\x05 \x01(\tR\x06region\x12\x1f\n\x0bpostal_code\x18\x06 \x01(\tR\npostalCode\x12\x18\n\x07country\x18\x07 \x01(\tR\x07country\x12\x14\n\x05phone\x18\x08 \x01(\tR\x05phone"8\n\x08LineItem\x12\x10\n\x03sku\x18\x01 \x01(\tR\x03sku\x12\x1a\n\x08quantity\x18\x02 \x01(\x05R\x08quantity"\xaf\x01\n\tOrderLine\x12\x10\n\x03sku\x18\x01 \x01(\tR\x03sku\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n\x08quantity\x18\x03 \x01(\x05R\x08quantity\x12+\n\x11returned_quantity\x18\x04 \x01(\x05R\x10returnedQuantity\x12\x1d\n\nunit_price\x18\x05 \x01(\x03R\tunitPrice\x12\x14\n\x05total\x18\x06 \x01(\x03R\x05total"\xe8\x04\n\x05Order\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06number\x18\x02 \x01(\tR\x06number\x12,\n\x0fexternal_number\x18\x03 \x01(\tH\x00R\x0eexternalNumber\x88\x01\x01\x12\x1c\n\x07user_id\x18\x04 \x01(\tH\x01R\x06userId\x88\x01\x01\x12\x14\n\x05email\x18\x05 \x01(\tR\x05email\x12,\n\x06status\x18\x06 \x01(\x0e2\x14.soms.v1.OrderStatusR\x06status\x12\x1a\n\x08currency\x18\x07 \x01(\tR\x08currency\x12(\n\x05lines\x18\x08 \x03(\x0b2\x12.soms.v1.OrderLineR\x05lines\x12\x1a\n\x08subtotal\x18\t \x01(\x03R\x08subtotal\x12\x14\n\x05total\x18\n \x01(\x03R\x05total\x12H\n\x10shipping_address\x18\x0b \x01(\x0b2\x18.soms.v1.ShippingAddressH\x02R\x0fshippingAddress\x88\x01\x01\x12\x17\n\x04note\x18\x0c \x01(\tH\x03R\x04note\x88\x01\x01\x12\x18\n\x07version\x18\r \x01(\x03R\x07version\x129\n\ncreated_at\x18\x0e \x01(\x0b2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n\nupdated_at\x18\x0f \x01(\x0b2\x1a.google.protobuf.TimestampR\tupdatedAtB\x12\n\x10_external_numberB\n\n\x08_user_idB\x13\n\x11_shipping_addressB\x07\n\x05_note"\xe6\x01\n\x11PlaceOrderRequest\x12\'\n\x0fidempotency_key\x18\x01 \x01(\tR\x0eidempotencyKey\x12\'\n\x05lines\x18\x02 \x03(\x0b2\x11.soms.v1.LineItemR\x05lines\x12H\n\x10shipping_address\x18\x03 \x01(\x0b2\x18.soms.v1.ShippingAddressH\x00R\x0fshippingAddress\x88\x01\x01\x12\x17\n\x04note\x18\x04 \x01(\tH\x01R\x04note\x88\x01\x01B\x13\n\x11_shipping_addressB\x07\n\x05_note"V\n\x12PlaceOrderResponse\x12$\n\x05order\x18\x01 \x01(\x0b2\x0e.soms.v1.OrderR\x05order\x12\x1a\n\x08replayed\x18\x02 \x01(\x08R\x08replayed"!\n\x0fGetOrderRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id"8\n\x10GetOrderResponse\x12$\n\x05order\x18\x01 \x01(\x0b2\x0e.soms.v1.OrderR\x05order"\x9d\x02\n\x11ListOrdersRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\x12,\n\x06status\x18\x03 \x01(\x0e2\x14.soms.v1.OrderStatusR\x06status\x123\n\x04from\x18\x04 \x01(\x0b2\x1a.google.protobuf.TimestampH\x00R\x04from\x88\x01\x01\x12/\n\x02to\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampH\x01R\x02to\x88\x01\x01\x12\x1c\n\x07user_id\x18\x06 \x01(\tH\x02R\x06userId\x88\x01\x01B\x07\n\x05_fromB\x05\n\x03_toB\n\n\x08_user_id"d\n\x12ListOrdersResponse\x12&\n\x06orders\x18\x01 \x03(\x0b2\x0e.soms.v1.OrderR\x06orders\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken"+\n\x05Actor\x12\x12\n\x04type\x18\x01 \x01(\tR\x04type\x12\x0e\n\x02id\x18\x02 \x01(\tR\x02id"\xed\x01\n\rTimelineEntry\x12*\n\x02at\x18\x01 \x01(\x0b2\x1a.google.protobuf.TimestampR\x02at\x12(\n\x04from\x18\x02 \x01(\x0e2\x14.soms.v1.OrderStatusR\x04from\x12$\n\x02to\x18\x03 \x01(\x0e2\x14.soms.v1.OrderStatusR\x02to\x12$\n\x05actor\x18\x04 \x01(\x0b2\x0e.soms.v1.ActorR\x05actor\x12\x17\n\x04note\x18\x05 \x01(\tH\x00R\x04note\x88\x01\x01\x12\x18\n\x07version\x18\x06 \x01(\x03R\x07versionB\x07\n\x05_note"a\n\x13ListTimelineRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n\tpage_size\x18\x02 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x03 \x01(\tR\tpageToken"p\n\x14ListTimelineResponse\x120\n\x07entries\x18\x01 \x03(\x0b2\x16.soms.v1.TimelineEntryR\x07entries\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken"t\n\x06Change\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12"\n\nif_version\x18\x02 \x01(\x03H\x00R\tifVersion\x88\x01\x01\x12\'\n\x0fidempotency_key\x18\x03 \x01(\tR\x0eidempotencyKeyB\r\n\x0b_if_version"e\n\x12CancelOrderRequest\x12\'\n\x06change\x18\x01 \x01(\x0b2\x0f.soms.v1.ChangeR\x06change\x12\x1b\n\x06reason\x18\x02 \x01(\tH\x00R\x06reason\x88\x01\x01B\t\n\x07_reason"W\n\x13CancelOrderResponse\x12$\n\x05order\x18\x01 \x01(\x0b2\x0e.soms.v1.OrderR\x05order\x12\x1a\n\x08replayed\x18\x02 \x01(\x08R\x08replayed"k\n\x0fPayOrderRequest\x12\'\n\x06change\x18\x01 \x01(\x0b2\x0f.soms.v1.ChangeR\x06change\x12!\n\treference\x18\x02 \x01(\tH\x00R\treference\x88\x01\x01B\x0c\n\n_reference"T\n\x10PayOrderResponse\x12$\n\x05order\x18\x01 \x01(\x0b2\x0e.soms.v1.OrderR\x05order\x12\x1a\n\x08replayed\x18\x02 \x01(\x08R\x08replayed"\x94\x01\n\x10ShipOrderRequest\x12\'\n\x06change\x18\x01 \x01(\x0b2\x0f.soms.v1.ChangeR\x06change\x12\x1d\n\x07carrier\x18\x02 \x01(\tH\x00R\x07carrier\x88\x01\x01\x12\x1f\n\x08tracking\x18\x03 \x01(\tH\x01R\x08tracking\x88\x01\x01B\n\n\x08_carrierB\x0b\n\t_tracking"U\n\x11ShipOrderResponse\x12$\n\x05order\x18\x01 \x01(\x0b2\x0e.soms.v1.OrderR\x05order\x12\x1a\n\x08replayed\x18\x02 \x01(\x08R\x08replayed">\n\x13DeliverOrderRequest\x12\'\n\x06change\x18\x01 \x01(\x0b2\x0f.soms.v1.ChangeR\x06change"X\n\x14DeliverOrderResponse\x12$\n\x05order\x18\x01 \x01(\x0b2\x0e.soms.v1.OrderR\x05order\x12\x1a\n\x08replayed\x18\x02 \x01(\x08R\x08replayed"\x8e\x01\n\x12ReturnOrderRequest\x12\'\n\x06change\x18\x01 \x01(\x0b2\x0f.soms.v1.ChangeR\x06change\x12\'\n\x05lines\x18\x02 \x03(\x0b2\x11.soms.v1.LineItemR\x05lines\x12\x1b\n\x06reason\x18\x03 \x01(\tH\x00R\x06reason\x88\x01\x01B\t\n\x07_reason"W\n\x13ReturnOrderResponse\x12$\n\x05order\x18\x01 \x01(\x0b2\x0e.soms.v1.OrderR\x05order\x12\x1a\n\x08replayed\x18\x02 \x01(\x08R\x08replayed"%\n\x13ResolveOrderRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id"K\n\x14ResolveOrderResponse\x12)\n\x05order\x18\x01 \x01(\x0b2\x0e.soms.v1.OrderH\x00R\x05order\x88\x01\x01B\x08\n\x06_order"\\\n\x0fClaimKeyRequest\x12\'\n\x0fidempotency_key\x18\x01 \x01(\tR\x0eidempotencyKey\x12 \n\x0bfingerprint\x18\x02 \x01(\x0cR\x0bfingerprint"\x12\n\x10ClaimKeyResponse*\xc6\x01\n\x0bOrderStatus\x12\x1a\n\x18ORDER_STATUS_UNSPECIFIED\x12\x17\n\x13ORDER_STATUS_PLACED\x10\x01\x12\x15\n\x11ORDER_STATUS_PAID\x10\x02\x12\x18\n\x14ORDER_STATUS_SHIPPED\x10\x03\x12\x1a\n\x16ORDER_STATUS_DELIVERED\x10\x04\x12\x19\n\x15ORDER_STATUS_RETURNED\x10\x05\x12\x1a\n\x16ORDER_STATUS_CANCELLED\x10\x062\x9e\x06\n\x0cOrderService\x12E\n\nPlaceOrder\x12\x1a.soms.v1.PlaceOrderRequest\x1a\x1b.soms.v1.PlaceOrderResponse\x12?\n\x08GetOrder\x12\x18.soms.v1.GetOrderRequest\x1a\x19.soms.v1.GetOrderResponse\x12E\n\nListOrders\x12\x1a.soms.v1.ListOrdersRequest\x1a\x1b.soms.v1.ListOrdersResponse\x12K\n\x0cListTimeline\x12\x1c.soms.v1.ListTimelineRequest\x1a\x1d.soms.v1.ListTimelineResponse\x12H\n\x0bCancelOrder\x12\x1b.soms.v1.CancelOrderRequest\x1a\x1c.soms.v1.CancelOrderResponse\x12?\n\x08PayOrder\x12\x18.soms.v1.PayOrderRequest\x1a\x19.soms.v1.PayOrderResponse\x12B\n\tShipOrder\x12\x19.soms.v1.ShipOrderRequest\x1a\x1a.soms.v1.ShipOrderResponse\x12K\n\x0cDeliverOrder\x12\x1c.soms.v1.DeliverOrderRequest\x1a\x1d.soms.v1.DeliverOrderResponse\x12H\n\x0bReturnOrder\x12\x1b.soms.v1.ReturnOrderRequest\x1a\x1c.soms.v1.ReturnOrderResponse\x12K\n\x0cResolveOrder\x12\x1c.soms.v1.ResolveOrderRequest\x1a\x1d.soms.v1.ResolveOrderResponse\x12?\n\x08ClaimKey\x12\x18.soms.v1.ClaimKeyRequest\x1a\x19.soms.v1.ClaimKeyResponseb\x06proto3'
+    b'\n\x13soms/v1/order.proto\x12\x07soms.v1\x1a\x1fgoogle/protobuf/timestamp.proto"\xce\x01\n\x0fShippingAddress\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n\x05line1\x18\x02 \x01(\tR\x05line1\x12\x14\n\x05line2\x18\x03 \x01(\tR\x05line2\x12\x12\n\x04city\x18\x04 \x01(\tR\x04city\x12\x16\n\x06region\x18\x05 \x01(\tR\x06region\x12\x1f\n\x0bpostal_code\x18\x06 \x01(\tR\npostalCode\x12\x18\n\x07country\x18\x07 \x01(\tR\x07country\x12\x14\n\x05phone\x18\x08 \x01(\tR\x05phone"8\n\x08LineItem\x12\x10\n\x03sku\x18\x01 \x01(\tR\x03sku\x12\x1a\n\x08quantity\x18\x02 \x01(\x05R\x08quantity"\xaf\x01\n\tOrderLine\x12\x10\n\x03sku\x18\x01 \x01(\tR\x03sku\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n\x08quantity\x18\x03 \x01(\x05R\x08quantity\x12+\n\x11returned_quantity\x18\x04 \x01(\x05R\x10returnedQuantity\x12\x1d\n\nunit_price\x18\x05 \x01(\x03R\tunitPrice\x12\x14\n\x05total\x18\x06 \x01(\x03R\x05total"\xe8\x04\n\x05Order\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06number\x18\x02 \x01(\tR\x06number\x12,\n\x0fexternal_number\x18\x03 \x01(\tH\x00R\x0eexternalNumber\x88\x01\x01\x12\x1c\n\x07user_id\x18\x04 \x01(\tH\x01R\x06userId\x88\x01\x01\x12\x14\n\x05email\x18\x05 \x01(\tR\x05email\x12,\n\x06status\x18\x06 \x01(\x0e2\x14.soms.v1.OrderStatusR\x06status\x12\x1a\n\x08currency\x18\x07 \x01(\tR\x08currency\x12(\n\x05lines\x18\x08 \x03(\x0b2\x12.soms.v1.OrderLineR\x05lines\x12\x1a\n\x08subtotal\x18\t \x01(\x03R\x08subtotal\x12\x14\n\x05total\x18\n \x01(\x03R\x05total\x12H\n\x10shipping_address\x18\x0b \x01(\x0b2\x18.soms.v1.ShippingAddressH\x02R\x0fshippingAddress\x88\x01\x01\x12\x17\n\x04note\x18\x0c \x01(\tH\x03R\x04note\x88\x01\x01\x12\x18\n\x07version\x18\r \x01(\x03R\x07version\x129\n\ncreated_at\x18\x0e \x01(\x0b2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n\nupdated_at\x18\x0f \x01(\x0b2\x1a.google.protobuf.TimestampR\tupdatedAtB\x12\n\x10_external_numberB\n\n\x08_user_idB\x13\n\x11_shipping_addressB\x07\n\x05_note"\xe6\x01\n\x11PlaceOrderRequest\x12\'\n\x0fidempotency_key\x18\x01 \x01(\tR\x0eidempotencyKey\x12\'\n\x05lines\x18\x02 \x03(\x0b2\x11.soms.v1.LineItemR\x05lines\x12H\n\x10shipping_address\x18\x03 \x01(\x0b2\x18.soms.v1.ShippingAddressH\x00R\x0fshippingAddress\x88\x01\x01\x12\x17\n\x04note\x18\x04 \x01(\tH\x01R\x04note\x88\x01\x01B\x13\n\x11_shipping_addressB\x07\n\x05_note"V\n\x12PlaceOrderResponse\x12$\n\x05order\x18\x01 \x01(\x0b2\x0e.soms.v1.OrderR\x05order\x12\x1a\n\x08replayed\x18\x02 \x01(\x08R\x08replayed"l\n\tEntryLine\x12\x10\n\x03sku\x18\x01 \x01(\tR\x03sku\x12\x1a\n\x08quantity\x18\x02 \x01(\x05R\x08quantity\x12"\n\nunit_price\x18\x03 \x01(\x03H\x00R\tunitPrice\x88\x01\x01B\r\n\x0b_unit_price"\xde\x02\n\x11EnterOrderRequest\x12\'\n\x0fidempotency_key\x18\x01 \x01(\tR\x0eidempotencyKey\x12\x1c\n\x07user_id\x18\x02 \x01(\tH\x00R\x06userId\x88\x01\x01\x12\x19\n\x05email\x18\x03 \x01(\tH\x01R\x05email\x88\x01\x01\x12(\n\x05lines\x18\x04 \x03(\x0b2\x12.soms.v1.EntryLineR\x05lines\x12H\n\x10shipping_address\x18\x05 \x01(\x0b2\x18.soms.v1.ShippingAddressH\x02R\x0fshippingAddress\x88\x01\x01\x12\x17\n\x04note\x18\x06 \x01(\tH\x03R\x04note\x88\x01\x01\x12\x1b\n\x06reason\x18\x07 \x01(\tH\x04R\x06reason\x88\x01\x01B\n\n\x08_user_idB\x08\n\x06_emailB\x13\n\x11_shipping_addressB\x07\n\x05_noteB\t\n\x07_reason"V\n\x12EnterOrderResponse\x12$\n\x05order\x18\x01 \x01(\x0b2\x0e.soms.v1.OrderR\x05order\x12\x1a\n\x08replayed\x18\x02 \x01(\x08R\x08replayed"k\n\x08PastLine\x12\x10\n\x03sku\x18\x01 \x01(\tR\x03sku\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n\x08quantity\x18\x03 \x01(\x05R\x08quantity\x12\x1d\n\nunit_price\x18\x04 \x01(\x03R\tunitPrice"\x8c\x02\n\tPastOrder\x12\'\n\x0fexternal_number\x18\x01 \x01(\tR\x0eexternalNumber\x127\n\tplaced_at\x18\x02 \x01(\x0b2\x1a.google.protobuf.TimestampR\x08placedAt\x12\x1a\n\x08currency\x18\x03 \x01(\tR\x08currency\x12\x14\n\x05email\x18\x04 \x01(\tR\x05email\x12#\n\rexternal_user\x18\x05 \x01(\tR\x0cexternalUser\x12\x12\n\x04name\x18\x06 \x01(\tR\x04name\x12\x18\n\x07country\x18\x07 \x01(\tR\x07country\x12\x18\n\x07cancels\x18\x08 \x01(\tR\x07cancels"w\n\x13ImportOrdersRequest\x12-\n\x05order\x18\x01 \x01(\x0b2\x12.soms.v1.PastOrderH\x00R\x05order\x88\x01\x01\x12\'\n\x05lines\x18\x02 \x03(\x0b2\x11.soms.v1.PastLineR\x05linesB\x08\n\x06_order"x\n\rImportOutcome\x12\x19\n\x08order_id\x18\x01 \x01(\tR\x07orderId\x12\x1a\n\x08replayed\x18\x02 \x01(\x08R\x08replayed\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n\x07message\x18\x04 \x01(\tR\x07message"J\n\x14ImportOrdersResponse\x122\n\x08outcomes\x18\x01 \x03(\x0b2\x16.soms.v1.ImportOutcomeR\x08outcomes"!\n\x0fGetOrderRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id"8\n\x10GetOrderResponse\x12$\n\x05order\x18\x01 \x01(\x0b2\x0e.soms.v1.OrderR\x05order"\x9d\x02\n\x11ListOrdersRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\x12,\n\x06status\x18\x03 \x01(\x0e2\x14.soms.v1.OrderStatusR\x06status\x123\n\x04from\x18\x04 \x01(\x0b2\x1a.google.protobuf.TimestampH\x00R\x04from\x88\x01\x01\x12/\n\x02to\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampH\x01R\x02to\x88\x01\x01\x12\x1c\n\x07user_id\x18\x06 \x01(\tH\x02R\x06userId\x88\x01\x01B\x07\n\x05_fromB\x05\n\x03_toB\n\n\x08_user_id"d\n\x12ListOrdersResponse\x12&\n\x06orders\x18\x01 \x03(\x0b2\x0e.soms.v1.OrderR\x06orders\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken"+\n\x05Actor\x12\x12\n\x04type\x18\x01 \x01(\tR\x04type\x12\x0e\n\x02id\x18\x02 \x01(\tR\x02id"\xed\x01\n\rTimelineEntry\x12*\n\x02at\x18\x01 \x01(\x0b2\x1a.google.protobuf.TimestampR\x02at\x12(\n\x04from\x18\x02 \x01(\x0e2\x14.soms.v1.OrderStatusR\x04from\x12$\n\x02to\x18\x03 \x01(\x0e2\x14.soms.v1.OrderStatusR\x02to\x12$\n\x05actor\x18\x04 \x01(\x0b2\x0e.soms.v1.ActorR\x05actor\x12\x17\n\x04note\x18\x05 \x01(\tH\x00R\x04note\x88\x01\x01\x12\x18\n\x07version\x18\x06 \x01(\x03R\x07versionB\x07\n\x05_note"a\n\x13ListTimelineRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n\tpage_size\x18\x02 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x03 \x01(\tR\tpageToken"p\n\x14ListTimelineResponse\x120\n\x07entries\x18\x01 \x03(\x0b2\x16.soms.v1.TimelineEntryR\x07entries\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken"t\n\x06Change\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12"\n\nif_version\x18\x02 \x01(\x03H\x00R\tifVersion\x88\x01\x01\x12\'\n\x0fidempotency_key\x18\x03 \x01(\tR\x0eidempotencyKeyB\r\n\x0b_if_version"e\n\x12CancelOrderRequest\x12\'\n\x06change\x18\x01 \x01(\x0b2\x0f.soms.v1.ChangeR\x06change\x12\x1b\n\x06reason\x18\x02 \x01(\tH\x00R\x06reason\x88\x01\x01B\t\n\x07_reason"W\n\x13CancelOrderResponse\x12$\n\x05order\x18\x01 \x01(\x0b2\x0e.soms.v1.OrderR\x05order\x12\x1a\n\x08replayed\x18\x02 \x01(\x08R\x08replayed"k\n\x0fPayOrderRequest\x12\'\n\x06change\x18\x01 \x01(\x0b2\x0f.soms.v1.ChangeR\x06change\x12!\n\treference\x18\x02 \x01(\tH\x00R\treference\x88\x01\x01B\x0c\n\n_reference"T\n\x10PayOrderResponse\x12$\n\x05order\x18\x01 \x01(\x0b2\x0e.soms.v1.OrderR\x05order\x12\x1a\n\x08replayed\x18\x02 \x01(\x08R\x08replayed"\x94\x01\n\x10ShipOrderRequest\x12\'\n\x06change\x18\x01 \x01(\x0b2\x0f.soms.v1.ChangeR\x06change\x12\x1d\n\x07carrier\x18\x02 \x01(\tH\x00R\x07carrier\x88\x01\x01\x12\x1f\n\x08tracking\x18\x03 \x01(\tH\x01R\x08tracking\x88\x01\x01B\n\n\x08_carrierB\x0b\n\t_tracking"U\n\x11ShipOrderResponse\x12$\n\x05order\x18\x01 \x01(\x0b2\x0e.soms.v1.OrderR\x05order\x12\x1a\n\x08replayed\x18\x02 \x01(\x08R\x08replayed">\n\x13DeliverOrderRequest\x12\'\n\x06change\x18\x01 \x01(\x0b2\x0f.soms.v1.ChangeR\x06change"X\n\x14DeliverOrderResponse\x12$\n\x05order\x18\x01 \x01(\x0b2\x0e.soms.v1.OrderR\x05order\x12\x1a\n\x08replayed\x18\x02 \x01(\x08R\x08replayed"\x8e\x01\n\x12ReturnOrderRequest\x12\'\n\x06change\x18\x01 \x01(\x0b2\x0f.soms.v1.ChangeR\x06change\x12\'\n\x05lines\x18\x02 \x03(\x0b2\x11.soms.v1.LineItemR\x05lines\x12\x1b\n\x06reason\x18\x03 \x01(\tH\x00R\x06reason\x88\x01\x01B\t\n\x07_reason"W\n\x13ReturnOrderResponse\x12$\n\x05order\x18\x01 \x01(\x0b2\x0e.soms.v1.OrderR\x05order\x12\x1a\n\x08replayed\x18\x02 \x01(\x08R\x08replayed"%\n\x13ResolveOrderRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id"K\n\x14ResolveOrderResponse\x12)\n\x05order\x18\x01 \x01(\x0b2\x0e.soms.v1.OrderH\x00R\x05order\x88\x01\x01B\x08\n\x06_order"\\\n\x0fClaimKeyRequest\x12\'\n\x0fidempotency_key\x18\x01 \x01(\tR\x0eidempotencyKey\x12 \n\x0bfingerprint\x18\x02 \x01(\x0cR\x0bfingerprint"\x12\n\x10ClaimKeyResponse*\xc6\x01\n\x0bOrderStatus\x12\x1a\n\x18ORDER_STATUS_UNSPECIFIED\x12\x17\n\x13ORDER_STATUS_PLACED\x10\x01\x12\x15\n\x11ORDER_STATUS_PAID\x10\x02\x12\x18\n\x14ORDER_STATUS_SHIPPED\x10\x03\x12\x1a\n\x16ORDER_STATUS_DELIVERED\x10\x04\x12\x19\n\x15ORDER_STATUS_RETURNED\x10\x05\x12\x1a\n\x16ORDER_STATUS_CANCELLED\x10\x062\xb4\x07\n\x0cOrderService\x12E\n\nPlaceOrder\x12\x1a.soms.v1.PlaceOrderRequest\x1a\x1b.soms.v1.PlaceOrderResponse\x12E\n\nEnterOrder\x12\x1a.soms.v1.EnterOrderRequest\x1a\x1b.soms.v1.EnterOrderResponse\x12M\n\x0cImportOrders\x12\x1c.soms.v1.ImportOrdersRequest\x1a\x1d.soms.v1.ImportOrdersResponse(\x01\x12?\n\x08GetOrder\x12\x18.soms.v1.GetOrderRequest\x1a\x19.soms.v1.GetOrderResponse\x12E\n\nListOrders\x12\x1a.soms.v1.ListOrdersRequest\x1a\x1b.soms.v1.ListOrdersResponse\x12K\n\x0cListTimeline\x12\x1c.soms.v1.ListTimelineRequest\x1a\x1d.soms.v1.ListTimelineResponse\x12H\n\x0bCancelOrder\x12\x1b.soms.v1.CancelOrderRequest\x1a\x1c.soms.v1.CancelOrderResponse\x12?\n\x08PayOrder\x12\x18.soms.v1.PayOrderRequest\x1a\x19.soms.v1.PayOrderResponse\x12B\n\tShipOrder\x12\x19.soms.v1.ShipOrderRequest\x1a\x1a.soms.v1.ShipOrderResponse\x12K\n\x0cDeliverOrder\x12\x1c.soms.v1.DeliverOrderRequest\x1a\x1d.soms.v1.DeliverOrderResponse\x12H\n\x0bReturnOrder\x12\x1b.soms.v1.ReturnOrderRequest\x1a\x1c.soms.v1.ReturnOrderResponse\x12K\n\x0cResolveOrder\x12\x1c.soms.v1.ResolveOrderRequest\x1a\x1d.soms.v1.ResolveOrderResponse\x12?\n\x08ClaimKey\x12\x18.soms.v1.ClaimKeyRequest\x1a\x19.soms.v1.ClaimKeyResponseb\x06proto3'
 )
 SOMS_V1_PRODUCT_PROTO_DESCRIPTOR = default_google_proto_descriptor_pool.AddSerializedFile(
     b'\n\x15soms/v1/product.proto\x12\x07soms.v1\x1a\x1fgoogle/protobuf/timestamp.proto"\x81\x02\n\x07Product\x12\x10\n\x03sku\x18\x01 \x01(\tR\x03sku\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12 \n\x0bdescription\x18\x03 \x01(\tR\x0bdescription\x12\x1f\n\x08category\x18\x04 \x01(\tH\x00R\x08category\x88\x01\x01\x12\x14\n\x05price\x18\x05 \x01(\x03R\x05price\x12\x1a\n\x08currency\x18\x06 \x01(\tR\x08currency\x12\x1c\n\tavailable\x18\x07 \x01(\x03R\tavailable\x12\x16\n\x06active\x18\x08 \x01(\x08R\x06active\x12\x18\n\x07version\x18\t \x01(\x03R\x07versionB\x0b\n\t_category"\xa5\x02\n\x14CreateProductRequest\x12\x10\n\x03sku\x18\x01 \x01(\tR\x03sku\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12 \n\x0bdescription\x18\x03 \x01(\tR\x0bdescription\x12\x1f\n\x08category\x18\x04 \x01(\tH\x00R\x08category\x88\x01\x01\x12\x14\n\x05price\x18\x05 \x01(\x03R\x05price\x12\x1a\n\x08currency\x18\x06 \x01(\tR\x08currency\x12\x17\n\x07on_hand\x18\x07 \x01(\x03R\x06onHand\x12#\n\rlow_threshold\x18\x08 \x01(\x03R\x0clowThreshold\x12\'\n\x0fidempotency_key\x18\t \x01(\tR\x0eidempotencyKeyB\x0b\n\t_category"_\n\x15CreateProductResponse\x12*\n\x07product\x18\x01 \x01(\x0b2\x10.soms.v1.ProductR\x07product\x12\x1a\n\x08replayed\x18\x02 \x01(\x08R\x08replayed"%\n\x11GetProductRequest\x12\x10\n\x03sku\x18\x01 \x01(\tR\x03sku"@\n\x12GetProductResponse\x12*\n\x07product\x18\x01 \x01(\x0b2\x10.soms.v1.ProductR\x07product"\xea\x01\n\x13ListProductsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\x12\x14\n\x05query\x18\x03 \x01(\tR\x05query\x12\x1f\n\x08category\x18\x04 \x01(\tH\x00R\x08category\x88\x01\x01\x12\x1e\n\x08in_stock\x18\x05 \x01(\x08H\x01R\x07inStock\x88\x01\x01\x12\x1b\n\x06active\x18\x06 \x01(\x08H\x02R\x06active\x88\x01\x01B\x0b\n\t_categoryB\x0b\n\t_in_stockB\t\n\x07_active"l\n\x14ListProductsResponse\x12,\n\x08products\x18\x01 \x03(\x0b2\x10.soms.v1.ProductR\x08products\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken"\x99\x03\n\x14UpdateProductRequest\x12\x10\n\x03sku\x18\x01 \x01(\tR\x03sku\x12"\n\nif_version\x18\x02 \x01(\x03H\x00R\tifVersion\x88\x01\x01\x12\x17\n\x04name\x18\x03 \x01(\tH\x01R\x04name\x88\x01\x01\x12%\n\x0bdescription\x18\x04 \x01(\tH\x02R\x0bdescription\x88\x01\x01\x12\x1f\n\x08category\x18\x05 \x01(\tH\x03R\x08category\x88\x01\x01\x12\x19\n\x05price\x18\x06 \x01(\x03H\x04R\x05price\x88\x01\x01\x12\x1f\n\x08currency\x18\x07 \x01(\tH\x05R\x08currency\x88\x01\x01\x12\x1b\n\x06active\x18\x08 \x01(\x08H\x06R\x06active\x88\x01\x01\x12(\n\rlow_threshold\x18\t \x01(\x03H\x07R\x0clowThreshold\x88\x01\x01B\r\n\x0b_if_versionB\x07\n\x05_nameB\x0e\n\x0c_descriptionB\x0b\n\t_categoryB\x08\n\x06_priceB\x0b\n\t_currencyB\t\n\x07_activeB\x10\n\x0e_low_threshold"C\n\x15UpdateProductResponse\x12*\n\x07product\x18\x01 \x01(\x0b2\x10.soms.v1.ProductR\x07product"i\n\x05Price\x12\x14\n\x05price\x18\x01 \x01(\x03R\x05price\x12\x1a\n\x08currency\x18\x02 \x01(\tR\x08currency\x12.\n\x04from\x18\x03 \x01(\x0b2\x1a.google.protobuf.TimestampR\x04from"a\n\x11ListPricesRequest\x12\x10\n\x03sku\x18\x01 \x01(\tR\x03sku\x12\x1b\n\tpage_size\x18\x02 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x03 \x01(\tR\tpageToken"d\n\x12ListPricesResponse\x12&\n\x06prices\x18\x01 \x03(\x0b2\x0e.soms.v1.PriceR\x06prices\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken"\x91\x01\n\x05Stock\x12\x10\n\x03sku\x18\x01 \x01(\tR\x03sku\x12\x17\n\x07on_hand\x18\x02 \x01(\x03R\x06onHand\x12\x1a\n\x08reserved\x18\x03 \x01(\x03R\x08reserved\x12\x1c\n\tavailable\x18\x04 \x01(\x03R\tavailable\x12#\n\rlow_threshold\x18\x05 \x01(\x03R\x0clowThreshold"#\n\x0fGetStockRequest\x12\x10\n\x03sku\x18\x01 \x01(\tR\x03sku"8\n\x10GetStockResponse\x12$\n\x05stock\x18\x01 \x01(\x0b2\x0e.soms.v1.StockR\x05stock"}\n\x12AdjustStockRequest\x12\x10\n\x03sku\x18\x01 \x01(\tR\x03sku\x12\x14\n\x05delta\x18\x02 \x01(\x03R\x05delta\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\x12\'\n\x0fidempotency_key\x18\x04 \x01(\tR\x0eidempotencyKey"W\n\x13AdjustStockResponse\x12$\n\x05stock\x18\x01 \x01(\x0b2\x0e.soms.v1.StockR\x05stock\x12\x1a\n\x08replayed\x18\x02 \x01(\x08R\x08replayed"\xde\x01\n\x08Movement\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12*\n\x02at\x18\x02 \x01(\x0b2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n\x04kind\x18\x03 \x01(\tR\x04kind\x12\x14\n\x05delta\x18\x04 \x01(\x03R\x05delta\x12\x17\n\x07on_hand\x18\x05 \x01(\x03R\x06onHand\x12\x1b\n\x06reason\x18\x06 \x01(\tH\x00R\x06reason\x88\x01\x01\x12\x1e\n\x08order_id\x18\x07 \x01(\tH\x01R\x07orderId\x88\x01\x01B\t\n\x07_reasonB\x0b\n\t_order_id"d\n\x14ListMovementsRequest\x12\x10\n\x03sku\x18\x01 \x01(\tR\x03sku\x12\x1b\n\tpage_size\x18\x02 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x03 \x01(\tR\tpageToken"p\n\x15ListMovementsResponse\x12/\n\tmovements\x18\x01 \x03(\x0b2\x11.soms.v1.MovementR\tmovements\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken"?\n\x0fReservationLine\x12\x10\n\x03sku\x18\x01 \x01(\tR\x03sku\x12\x1a\n\x08quantity\x18\x02 \x01(\x05R\x08quantity"X\n\x0bReservation\x12\x19\n\x08order_id\x18\x01 \x01(\tR\x07orderId\x12.\n\x05lines\x18\x02 \x03(\x0b2\x18.soms.v1.ReservationLineR\x05lines"O\n\x13ReserveStockRequest\x128\n\x0creservations\x18\x01 \x03(\x0b2\x14.soms.v1.ReservationR\x0creservations"\x8b\x01\n\x0cReservedLine\x12\x10\n\x03sku\x18\x01 \x01(\tR\x03sku\x12\x1a\n\x08quantity\x18\x02 \x01(\x05R\x08quantity\x12\x12\n\x04name\x18\x03 \x01(\tR\x04name\x12\x1d\n\nunit_price\x18\x04 \x01(\x03R\tunitPrice\x12\x1a\n\x08currency\x18\x05 \x01(\tR\x08currency"X\n\x08Shortage\x12\x10\n\x03sku\x18\x01 \x01(\tR\x03sku\x12\x1c\n\trequested\x18\x02 \x01(\x03R\trequested\x12\x1c\n\tavailable\x18\x03 \x01(\x03R\tavailable"\x85\x02\n\x12ReservationOutcome\x12\x19\n\x08order_id\x18\x01 \x01(\tR\x07orderId\x12+\n\x05lines\x18\x02 \x03(\x0b2\x15.soms.v1.ReservedLineR\x05lines\x12\'\n\x05short\x18\x03 \x03(\x0b2\x11.soms.v1.ShortageR\x05short\x12!\n\x0cunknown_skus\x18\x04 \x03(\tR\x0bunknownSkus\x12#\n\rinactive_skus\x18\x05 \x03(\tR\x0cinactiveSkus\x12\x1a\n\x08mismatch\x18\x06 \x01(\x08R\x08mismatch\x12\x1a\n\x08released\x18\x07 \x01(\x08R\x08released"O\n\x14ReserveStockResponse\x127\n\x08outcomes\x18\x01 \x03(\x0b2\x1b.soms.v1.ReservationOutcomeR\x08outcomes"M\n\x0cReturnedLine\x12\x10\n\x03sku\x18\x01 \x01(\tR\x03sku\x12+\n\x11returned_quantity\x18\x02 \x01(\x05R\x10returnedQuantity"\x8c\x01\n\nSettlement\x12\x19\n\x08order_id\x18\x01 \x01(\tR\x07orderId\x12\x18\n\x07version\x18\x02 \x01(\x03R\x07version\x12\x16\n\x06status\x18\x03 \x01(\tR\x06status\x121\n\x08returned\x18\x04 \x03(\x0b2\x15.soms.v1.ReturnedLineR\x08returned"K\n\x12SettleStockRequest\x125\n\x0bsettlements\x18\x01 \x03(\x0b2\x13.soms.v1.SettlementR\x0bsettlements"\x15\n\x13SettleStockResponse2\xfd\x05\n\x0eProductService\x12N\n\rCreateProduct\x12\x1d.soms.v1.CreateProductRequest\x1a\x1e.soms.v1.CreateProductResponse\x12E\n\nGetProduct\x12\x1a.soms.v1.GetProductRequest\x1a\x1b.soms.v1.GetProductResponse\x12K\n\x0cListProducts\x12\x1c.soms.v1.ListProductsRequest\x1a\x1d.soms.v1.ListProductsResponse\x12N\n\rUpdateProduct\x12\x1d.soms.v1.UpdateProductRequest\x1a\x1e.soms.v1.UpdateProductResponse\x12E\n\nListPrices\x12\x1a.soms.v1.ListPricesRequest\x1a\x1b.soms.v1.ListPricesResponse\x12?\n\x08GetStock\x12\x18.soms.v1.GetStockRequest\x1a\x19.soms.v1.GetStockResponse\x12H\n\x0bAdjustStock\x12\x1b.soms.v1.AdjustStockRequest\x1a\x1c.soms.v1.AdjustStockResponse\x12N\n\rListMovements\x12\x1d.soms.v1.ListMovementsRequest\x1a\x1e.soms.v1.ListMovementsResponse\x12K\n\x0cReserveStock\x12\x1c.soms.v1.ReserveStockRequest\x1a\x1d.soms.v1.ReserveStockResponse\x12H\n\x0bSettleStock\x12\x1b.soms.v1.SettleStockRequest\x1a\x1c.soms.v1.SettleStockResponseb\x06proto3'
@@ -4815,6 +5177,22 @@ class OrderServiceBase(betterproto2_grpclib.ServiceBase):
     async def place_order(self, message: "PlaceOrderRequest") -> "PlaceOrderResponse":
         """
         Places an order for the caller; with a key used before, gives the first answer again.
+        """
+
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def enter_order(self, message: "EnterOrderRequest") -> "EnterOrderResponse":
+        """
+        Places an order for a customer or a guest, at prices of one's own where need be (staff).
+        """
+
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def import_orders(
+        self, messages: "AsyncIterator[ImportOrdersRequest]"
+    ) -> "ImportOrdersResponse":
+        """
+        Imports orders of the past, each once by its number in the other system; no stock moves and nobody is notified (staff).
         """
 
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
@@ -4907,6 +5285,21 @@ class OrderServiceBase(betterproto2_grpclib.ServiceBase):
         response = await self.place_order(request)
         await stream.send_message(response)
 
+    async def __rpc_enter_order(
+        self, stream: "grpclib.server.Stream[EnterOrderRequest, EnterOrderResponse]"
+    ) -> None:
+        request = await stream.recv_message()
+        assert request is not None
+        response = await self.enter_order(request)
+        await stream.send_message(response)
+
+    async def __rpc_import_orders(
+        self, stream: "grpclib.server.Stream[ImportOrdersRequest, ImportOrdersResponse]"
+    ) -> None:
+        request = stream.__aiter__()
+        response = await self.import_orders(request)
+        await stream.send_message(response)
+
     async def __rpc_get_order(
         self, stream: "grpclib.server.Stream[GetOrderRequest, GetOrderResponse]"
     ) -> None:
@@ -4994,6 +5387,18 @@ class OrderServiceBase(betterproto2_grpclib.ServiceBase):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 PlaceOrderRequest,
                 PlaceOrderResponse,
+            ),
+            "/soms.v1.OrderService/EnterOrder": grpclib.const.Handler(
+                self.__rpc_enter_order,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                EnterOrderRequest,
+                EnterOrderResponse,
+            ),
+            "/soms.v1.OrderService/ImportOrders": grpclib.const.Handler(
+                self.__rpc_import_orders,
+                grpclib.const.Cardinality.STREAM_UNARY,
+                ImportOrdersRequest,
+                ImportOrdersResponse,
             ),
             "/soms.v1.OrderService/GetOrder": grpclib.const.Handler(
                 self.__rpc_get_order,

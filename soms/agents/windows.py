@@ -1,0 +1,177 @@
+"""Live windows: what the order events of a partition add to its minutes and hours, each event once. Knows no Kafka and no HTTP.
+
+A value is `{"o": source offset, "each": {name: tally}}`. Minutes keep the ids of what they count too: an event that was told twice
+lies at two offsets, and the fence of the table alone would count it twice.
+"""
+
+import base64
+import struct
+import time
+import zlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from prometheus_client import Counter
+
+from soms.agents.app import App
+from soms.agents.board import EACH
+from soms.agents.figures import FIGURES
+from soms.agents.live import ALL, COUNTRY, HOUR, HOURS, MINUTE, MINUTES, PRODUCT
+from soms.agents.table import FencedTable, Value
+from soms.agents.tally import Tally
+from soms.envelope import Envelope
+from soms.events import OrderCancelled, OrderEvent, OrderPlaced, OrderReturned
+from soms.past import SLACK
+
+# of `today`, with the hour that a day may be longer
+KEPT: Final = {MINUTES: 26 * HOUR, HOURS: 3 * HOUR}
+AHEAD_SECONDS: Final = SLACK.total_seconds()
+IDS: Final = "ids"
+# products share values, so that an order of many lines is no more than a few writes, and live keys do not grow with the catalogue
+BUCKETS: Final = 16
+# in a minute of a partition, and in a bucket of an hour: a value has to fit into a record
+MOST_IDS: Final = 8000
+MOST_NAMES: Final = 1000
+PAIR: Final = struct.Struct("<QQ")
+LEFT_OUT: Final = Counter("soms_live_left_out", "Events, or products of events, that live windows do not count", ["why"], registry=FIGURES)
+
+
+class Fact(NamedTuple):
+    """What one event adds: in all, and by product and country."""
+
+    id: int
+    time: float
+    whole: Tally
+    parts: Mapping[str, Tally]
+
+
+@dataclass
+class Share:
+    """What an event adds to one value."""
+
+    names: Mapping[str, Tally]
+    ids: list[tuple[int, int]] = field(default_factory=list)
+
+
+class Windows:
+    """The tables of a worker, and what its events do to them."""
+
+    def __init__(self, app: App) -> None:
+        """Have tables `minutes` and `hours` in `app`."""
+        self.tables = {MINUTES: _table(app, MINUTES, MINUTE), HOURS: _table(app, HOURS, HOUR)}
+
+    def read(self, found: Envelope, moment: float) -> Fact | None:
+        """What counts of an event: orders placed, called off, and returned as a whole, of now and of this shop."""
+        event = found.event
+        if not isinstance(event, OrderPlaced | OrderCancelled | OrderReturned) or event.external_number is not None:
+            return None
+        if isinstance(event, OrderReturned) and event.status != "returned":
+            return None
+        now = time.time()
+        if not now - KEPT[MINUTES] < moment <= now + AHEAD_SECONDS:
+            LEFT_OUT.labels("late" if moment < now else "future").inc()
+            return None
+        return Fact(int.from_bytes(found.id.bytes[8:]), moment, _whole(event), _parts(event))
+
+    def fold(self, partition: int, told: Sequence[tuple[int, Fact]]) -> None:
+        """Count facts of a partition."""
+        by_minute: dict[float, list[tuple[int, Fact]]] = defaultdict(list)
+        for offset, fact in told:
+            by_minute[fact.time // MINUTE * MINUTE].append((offset, fact))
+        minutes: dict[tuple[str, float], list[tuple[int, Share]]] = {}
+        hours: dict[tuple[str, float], list[tuple[int, Share]]] = defaultdict(list)
+        for start, facts in by_minute.items():
+            first = _ids(self.tables[MINUTES].value(ALL, partition, start))
+            new = [(offset, fact) for offset, fact in facts if first.setdefault(fact.id, offset) >= offset]
+            minutes[ALL, start] = [(offset, Share({ALL: fact.whole}, [(fact.id, offset)])) for offset, fact in new]
+            for offset, fact in new:
+                for key, share in _by_key(fact.parts).items():
+                    hours[key, start // HOUR * HOUR].append((offset, share))
+        self.tables[MINUTES].fold_all({key: shares for key, shares in minutes.items() if shares}, _add)
+        self.tables[HOURS].fold_all({key: sorted(shares, key=lambda one: one[0]) for key, shares in hours.items()}, _add)
+
+    def sweep(self) -> None:
+        """Forget windows that nobody asks for any more."""
+        for name, table in self.tables.items():
+            table.sweep(time.time() - KEPT[name])
+
+
+def changelog(app: App, name: str) -> str:
+    """The topic to which table `name` writes its values."""
+    return f"{app.conf.id}-{name}-changelog"
+
+
+def _table(app: App, name: str, seconds: int) -> FencedTable:
+    kept = KEPT[name]
+    topic = {
+        "cleanup.policy": "compact,delete",
+        # what a longer outage leaves behind is forgotten
+        "retention.ms": str(4 * kept * 1000),
+        "segment.ms": str(kept * 250),
+        "segment.bytes": str(16 << 20),
+        "min.cleanable.dirty.ratio": "0.1",
+        # longer than a worker may be frozen and write late
+        "min.compaction.lag.ms": "120000",
+    }
+    table: FencedTable = app.Table(name, default=dict, extra_topic_configs=topic)  # type: ignore[assignment]
+    table.tumbling(float(seconds), expires=float(kept))
+    return table
+
+
+def _whole(event: OrderEvent) -> Tally:
+    if isinstance(event, OrderPlaced):
+        return Tally(1, sum(line.quantity for line in event.lines), revenue={event.currency: event.total})
+    undone = {event.currency: -event.total}
+    return Tally(cancelled=1, revenue=undone) if isinstance(event, OrderCancelled) else Tally(returned=1, revenue=undone)
+
+
+def _parts(event: OrderEvent) -> Mapping[str, Tally]:
+    """By product and by country."""
+    parts = {f"{COUNTRY}{event.country or ''}": _whole(event)}
+    placed = isinstance(event, OrderPlaced)
+    for line in event.lines:
+        part = parts.setdefault(f"{PRODUCT}{line.sku}", Tally(int(placed), name=line.name))
+        part.units += line.quantity * placed
+        amount = line.quantity * line.unit_price
+        part.revenue[event.currency] = part.revenue.get(event.currency, 0) + (amount if placed else -amount)
+    return parts
+
+
+def _by_key(parts: Mapping[str, Tally]) -> dict[str, Share]:
+    """Shares by the key under which they are kept."""
+    shares: dict[str, dict[str, Tally]] = defaultdict(dict)
+    for name, tally in parts.items():
+        key = f"{PRODUCT}{zlib.crc32(name.encode()) % BUCKETS}" if name.startswith(PRODUCT) else COUNTRY
+        shares[key][name] = tally
+    return {key: Share(names) for key, names in shares.items()}
+
+
+def _add(before: Value, shares: Sequence[Share]) -> Value:
+    """The next value of a window. What there is no room for is left out, and counted as such."""
+    each, sums = dict(before.get(EACH, {})), dict[str, Tally]()
+    for share in shares:
+        for name, tally in share.names.items():
+            if name not in sums:
+                if name not in each and len(each) + len(sums) >= MOST_NAMES:
+                    LEFT_OUT.labels("room").inc()
+                    continue
+                sums[name] = Tally.of(each.get(name, {}))
+            sums[name].add(tally)
+    each |= {name: tally.value for name, tally in sums.items()}
+    pairs = [pair for share in shares for pair in share.ids]
+    return {EACH: each} | ({IDS: _packed(before.get(IDS, ""), pairs)} if pairs else {})
+
+
+def _ids(value: Value) -> dict[int, int]:
+    """Of each event that a minute counts, where it first lay."""
+    found: dict[int, int] = {}
+    for number, offset in PAIR.iter_unpack(base64.b64decode(value.get(IDS, ""))):
+        found.setdefault(number, offset)
+    return found
+
+
+def _packed(before: str, pairs: Sequence[tuple[int, int]]) -> str:
+    more = b"".join(PAIR.pack(*pair) for pair in pairs)
+    return base64.b64encode((base64.b64decode(before) + more)[-MOST_IDS * PAIR.size :]).decode()

@@ -1,0 +1,29 @@
+"""The live windows of the analytics service with a group and a topic of their own. WORKER_TWIN names a protection to be left out."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import faust
+
+from soms.agents.analytics import counting
+from soms.agents.table import FencedTable
+from soms.agents.worker import run
+from soms.tokens import Verifier
+
+
+def unfenced(table: FencedTable, told: Mapping[tuple[str, float], Sequence[tuple[int, Any]]], update: Any) -> None:
+    """Count again what counts already."""
+    event = faust.current_event()
+    assert event
+    assert table.window
+    for (metric, start), contents in told.items():
+        before = table.value(metric, event.message.partition, start)
+        after = update(before, [content for _, content in contents])
+        table[f"{metric}|{event.message.partition}", table.window.current(start)] = {**after, "o": contents[-1][0]}
+
+
+if __name__ == "__main__":
+    if os.environ.get("WORKER_TWIN") == "unfenced":
+        FencedTable.fold_all = unfenced  # type: ignore[method-assign,assignment]
+    run(os.environ["WORKER_SERVICE"], lambda worker: counting(worker, Verifier(worker.settings), os.environ["WORKER_TOPIC"]))
