@@ -89,7 +89,7 @@ class Intake:
         return planned
 
     async def _team(self, envelopes: Sequence[Envelope]) -> list[Contact] | SomsError:
-        """Those who look after the shop, if it is about their work."""
+        """Those who look after the shop, if it is about their work or news of it."""
         try:
             return await self._contacts.staff() if any(_kind(one) in TEAM for one in envelopes) else []
         except SomsError as error:
