@@ -11,9 +11,12 @@ from bench.analytics import counting
 from bench.http import Client
 from bench.live import watching
 from bench.pgbench import transactions_per_second
-from bench.placement import catalogue, load, report, tokens
+from bench.placement import Figures, catalogue, load, report, tokens
 from bench.relay import relaying
 from bench.stack import Stack, running
+
+# who works on what was placed, after the answer: agents that may lag behind for as long as they are not asked
+FOLLOWERS = ("inventory", "notification")
 
 
 def main() -> None:
@@ -41,6 +44,8 @@ def main() -> None:
         with running(home, *(["--scale", asked.scale] if asked.scale else [])) as stack:
             print(f"second start: ready after {stack.ready_seconds:.1f} s, first order after {asyncio.run(first_order(stack)):.1f} s")
             asyncio.run(placing(stack, asked.clients, asked.seconds))
+        with running(home, "--scale", ",".join(f"{name}=0" for name in FOLLOWERS)) as stack:
+            report("the same without those that follow", asyncio.run(placing_alone(stack, asked.clients, asked.seconds)))
 
 
 async def first_order(stack: Stack) -> float:
@@ -63,12 +68,20 @@ async def placing(stack: Stack, clients: int, seconds: int) -> None:
     staff = await asyncio.to_thread(stack.command, "token", "--email", "bench-staff@example.org", "--role", "staff")
     await catalogue(stack, staff)
     customers = await tokens(stack, clients)
-    await load(stack, customers, 3)
+    await load(stack, customers[:1], 3)
     report("placement, 1 client", await load(stack, customers[:1], max(seconds // 3, 5)))
+    await load(stack, customers, 3)
     figures = await load(stack, customers, seconds)
     report(f"placement, {clients} clients", figures)
     alone = await transactions_per_second(stack, clients, max(seconds // 3, 5))
     print(f"pgbench, {clients} clients, the same two transactions: {alone:,.0f}/s; SOMS : pgbench = {figures.rate / alone:.2f}")
+
+
+async def placing_alone(stack: Stack, clients: int, seconds: int) -> Figures:
+    """Placement with many clients who have ordered before."""
+    customers = await tokens(stack, clients)
+    await load(stack, customers, 3)
+    return await load(stack, customers, seconds)
 
 
 if __name__ == "__main__":
