@@ -45,15 +45,17 @@ async def test_questions_and_answers_pass_through(client: Any, agents: Any, staf
     assert agents.calls == [("ANALYTICS-SERVICE", "GET", path, None, asked)]
 
 
-async def test_a_range_that_is_not_said(client: Any, agents: Any, staff: str) -> None:
-    """It is the last 30 days, by days."""
-    assert (await client("GET", "/analytics/summary", token=staff)).status == 200
+@pytest.mark.parametrize(("interval", "days"), [("day", 30), ("minute", 1)])
+async def test_a_range_that_is_not_said(client: Any, agents: Any, staff: str, interval: str, days: int) -> None:
+    """It is the last 30 days, by days; in minutes, the last day."""
+    asked = "" if interval == "day" else f"?interval={interval}"
+    assert (await client("GET", f"/analytics/summary{asked}", token=staff)).status == 200
     query = agents.calls[0][4]
     start, end = (datetime.fromisoformat(query[name]) for name in ("from", "to"))
 
-    assert end - start == timedelta(days=30)
+    assert end - start == timedelta(days=days)
     assert abs(datetime.now(UTC) - end) < timedelta(seconds=5)
-    assert (query["interval"], query["by"], query["time_zone"]) == ("day", None, None)
+    assert (query["interval"], query["by"], query["time_zone"]) == (interval, None, None)
 
 
 @pytest.mark.parametrize(
