@@ -128,7 +128,8 @@ async def list_top_customers(request: Request[CustomerRanking]) -> Answer[Listed
 @route("GET", "/analytics/findings", Access.STAFF, seconds=SECONDS, cookie=True)
 async def list_findings(request: Request[FindingFilters]) -> Answer[Listed[Finding]]:
     """What was unlike the same hour of other weeks, newest first."""
-    return Answer(await request.agents.ask(SERVICE, "GET", "/findings", limit=request.input.get("limit", 10)))
+    found = (await request.agents.ask(SERVICE, "GET", "/findings", limit=request.input.get("limit", 10)))["items"]
+    return Answer({"items": [one | {name: _time(one[name]) for name in ("start", "created_at")} for one in found]})
 
 
 async def _ask(request: Request[Any], path: str, **more: Any) -> Any:
@@ -144,6 +145,10 @@ def _range(asked: Any) -> tuple[datetime, datetime]:
     if start > end:
         raise _wrong("from", "invalid", "must not be after `to`")
     return start, end
+
+
+def _time(text: str) -> str:
+    return timestamp(datetime.fromisoformat(text).astimezone(UTC))
 
 
 def _wrong(field: str, code: str, message: str) -> InvalidArgument:

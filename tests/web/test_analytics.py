@@ -108,3 +108,12 @@ async def test_without_an_agent(client: Any, agents: Any, staff: str) -> None:
     reply = await client("GET", "/analytics/live", token=staff)
 
     assert (reply.problem, reply.headers["Retry-After"]) == ((503, "unavailable"), "1")
+
+
+async def test_times_of_findings(client: Any, agents: Any, staff: str) -> None:
+    """However the agent writes its times, REST writes them in UTC with microseconds."""
+    [finding] = agents.answers["GET", "/findings"]["items"]
+    finding |= {"start": "2026-11-22T11:00:00+01:00", "created_at": "2026-11-22T10:00:01.5Z"}
+    [told] = (await client("GET", "/analytics/findings", token=staff)).json["items"]
+
+    assert (told["start"], told["created_at"]) == ("2026-11-22T10:00:00.000000Z", "2026-11-22T10:00:01.500000Z")
