@@ -17,7 +17,8 @@ GROUP, TOPIC = "reading", "orders-to-read"
 
 async def test_has_read(tmp_path: Path) -> None:
     """An empty topic is read; a record of before the moment has to be committed, a later one has not."""
-    kafka = Kafka(tmp_path / "kafka", *ports.choose(2))
+    broker_port, controller_port = ports.choose(2)
+    kafka = Kafka(tmp_path / "kafka", broker_port, controller_port)
     try:
         await kafka.start()
         async with topics.administration(kafka.address) as admin:
