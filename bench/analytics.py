@@ -45,7 +45,7 @@ async def counted(settings: Settings, stack: Stack, kind: str) -> float:
         first = await until(settings, group, 1)
         began, spent = time.perf_counter(), cpu(pid)
         done = await until(settings, group, EVENTS) - first
-        took, used = time.perf_counter() - began, cpu(pid) - spent
+        took, used = time.perf_counter() - began, max(cpu(pid) - spent, 0.01)
     print(f"{kind}: {done / took:,.0f} events/s by the clock, {done / used:,.0f} a second of CPU (goal 5,000)")
     return done / used
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from soms.cli.analytics import analytics
 from soms.cli.audit import audit
 from soms.cli.dlq import dlq
 from soms.cli.doctor import doctor
@@ -235,6 +236,7 @@ main.add_command(audit)
 main.add_command(doctor)
 main.add_command(notifications)
 main.add_command(secrets)
+main.add_command(analytics)
 
 if __name__ == "__main__":
     main()

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from soms.agents import history_views, live, live_views
+from soms.agents import findings, history_views, live, live_views
 from soms.agents.board import Board
 from soms.agents.broadcast import Broadcast
 from soms.agents.following import Following
@@ -29,8 +29,8 @@ SWEEP_SECONDS: Final = 30.0
 async def analysing(worker: Worker) -> AsyncIterator[None]:
     """All of it."""
     verifier = Verifier(worker.settings)
-    worker.routes += history_views.routes(verifier)
-    async with counting(worker, verifier, OrderEvent.topic), history(worker.settings):
+    worker.routes += [*history_views.routes(verifier), *findings.routes(verifier)]
+    async with counting(worker, verifier, OrderEvent.topic), history(worker.settings), findings.findings(worker.settings):
         yield
 
 

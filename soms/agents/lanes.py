@@ -16,7 +16,6 @@ MOUTHFULS: Final = 12
 # events come one by one, however many are there: what comes within a moment is done together, under load within a longer one
 MOMENT_SECONDS: Final = 0.03
 LONG_MOMENT_SECONDS: Final = 0.25
-MANY: Final = 16
 Work = Callable[[Sequence[EventT[Any]]], Awaitable[None]]
 
 
@@ -51,7 +50,7 @@ class Lanes:
                 if self._most > 1:
                     await asyncio.sleep(moment)
                 events = list(islice(lane, self._most))
-                moment = LONG_MOMENT_SECONDS if len(events) > MANY else MOMENT_SECONDS
+                moment = LONG_MOMENT_SECONDS if len(events) > 1 else MOMENT_SECONDS
                 await self._work(events)
                 for _ in events:
                     lane.popleft()

@@ -1,7 +1,7 @@
 """Reading along: the records of our topics as they come, without a group and without a trace. Knows nothing of how they are shown."""
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Final, cast
 
 from aiokafka import AIOKafkaConsumer
@@ -18,7 +18,7 @@ FETCH_MILLISECONDS: Final = 500
 
 async def follow(
     settings: Settings, topics: Sequence[str], *, key: str | None = None, from_start: bool = False, to_end: bool = False
-) -> AsyncIterator[ConsumerRecord]:
+) -> AsyncGenerator[ConsumerRecord, None]:
     """The records of `topics` from now on, or `from_start`; for ever, or `to_end`: until all that is there now is read.
 
     With `key` only the partitions it may be in are read, others of their keys included. Raises Unavailable without Kafka or a topic.

@@ -60,6 +60,7 @@ class Windows:
 
     def __init__(self, app: App) -> None:
         """Have tables `minutes` and `hours` in `app`."""
+        self._known: dict[tuple[int, float], tuple[str, dict[int, int]]] = {}
         self.tables = {MINUTES: _table(app, MINUTES, MINUTE), HOURS: _table(app, HOURS, HOUR)}
 
     def read(self, found: Envelope, moment: float) -> Fact | None:
@@ -83,17 +84,32 @@ class Windows:
         minutes: dict[tuple[str, float], list[tuple[int, Share]]] = {}
         hours: dict[tuple[str, float], list[tuple[int, Share]]] = defaultdict(list)
         for start, facts in by_minute.items():
-            first = _ids(self.tables[MINUTES].value(ALL, partition, start))
+            first = self._first(partition, start)
             new = [(offset, fact) for offset, fact in facts if first.setdefault(fact.id, offset) >= offset]
             minutes[ALL, start] = [(offset, Share({ALL: fact.whole}, [(fact.id, offset)])) for offset, fact in new]
             for offset, fact in new:
                 for key, share in _by_key(fact.parts).items():
                     hours[key, start // HOUR * HOUR].append((offset, share))
         self.tables[MINUTES].fold_all({key: shares for key, shares in minutes.items() if shares}, _add)
+        for start in by_minute:
+            self._known[partition, start] = self._value(partition, start), self._known[partition, start][1]
         self.tables[HOURS].fold_all({key: sorted(shares, key=lambda one: one[0]) for key, shares in hours.items()}, _add)
+
+    def _first(self, partition: int, start: float) -> dict[int, int]:
+        """Of each event that a minute counts, where it first lay; read once, as long as nobody else writes."""
+        value = self._value(partition, start)
+        known = self._known.get((partition, start))
+        if known is None or known[0] != value:
+            known = self._known[partition, start] = value, _ids(value)
+        return known[1]
+
+    def _value(self, partition: int, start: float) -> str:
+        found: str = self.tables[MINUTES].value(ALL, partition, start).get(IDS, "")
+        return found
 
     def sweep(self) -> None:
         """Forget windows that nobody asks for any more."""
+        self._known.clear()
         for name, table in self.tables.items():
             table.sweep(time.time() - KEPT[name])
 
@@ -164,10 +180,9 @@ def _add(before: Value, shares: Sequence[Share]) -> Value:
     return {EACH: each} | ({IDS: _packed(before.get(IDS, ""), pairs)} if pairs else {})
 
 
-def _ids(value: Value) -> dict[int, int]:
-    """Of each event that a minute counts, where it first lay."""
+def _ids(packed: str) -> dict[int, int]:
     found: dict[int, int] = {}
-    for number, offset in PAIR.iter_unpack(base64.b64decode(value.get(IDS, ""))):
+    for number, offset in PAIR.iter_unpack(base64.b64decode(packed)):
         found.setdefault(number, offset)
     return found
 

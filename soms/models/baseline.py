@@ -66,6 +66,8 @@ class Expected(NamedTuple):
         term, total = self._chance(count), 0.0
         for k in range(count, max(-1, count - TERMS), -1):
             total += term
+            if not k:
+                break
             term *= k * (1 + self.scatter * self.mean) / (((k - 1) * self.scatter + 1) * self.mean)
             if term <= NEGLIGIBLE * total:
                 break

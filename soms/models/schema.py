@@ -19,6 +19,8 @@ LIMITS = {
     # a prepared statement keeps the plan it got while its tables were small; reading them whole would be slower with every order
     "enable_seqscan": "off",
 }
+# figures of a year sort and join all of its lines: in memory that takes half the time
+MORE = {"analytics": {"work_mem": "64MB"}}
 
 
 async def migrate(settings: Settings) -> None:
@@ -51,7 +53,7 @@ async def _prepare(connection: asyncpg.Connection, schema: str, password: str) -
         await connection.execute(f"create role {name}")
     # a password cannot be a parameter; ours is hexadecimal
     await connection.execute(f"alter role {name} login password '{password}'")
-    for limit, value in LIMITS.items():
+    for limit, value in (LIMITS | MORE.get(schema, {})).items():
         await connection.execute(f"alter role {name} set {limit} = '{value}'")
     await connection.execute(f"create schema if not exists {schema}")
 

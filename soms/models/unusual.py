@@ -5,6 +5,7 @@ a product's orders with its share of all orders in four weeks, so that a busy da
 """
 
 import datetime as dt
+import functools
 import zoneinfo
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -85,7 +86,7 @@ class Unusual(NamedTuple):
 def hourly(hours: Mapping[dt.datetime, Hour], start: dt.datetime, since: dt.datetime, zone: zoneinfo.ZoneInfo) -> list[Unusual]:
     """What is unusual in the hour that begins at `start`; hours that are missing were empty, and none is known before `since`."""
     now = hours.get(start, Hour())
-    weeks = [[hours.get(one, Hour()) for one in _same(start - back * HOUR, since, zone)] for back in range(WEEK_HOURS)]
+    weeks = [[hours.get(one, Hour()) for one in _same(start - back * HOUR, zone) if one >= since] for back in range(WEEK_HOURS)]
     found = _counted(Subject("orders", None, start), 1, [[hour.orders for hour in week] for week in weeks], now.orders)
     for currency in sorted({currency for week in weeks for hour in week for currency in hour.value} | now.value.keys()):
         worth = sum(hour.value.get(currency, 0) for week in weeks for hour in week)
@@ -111,13 +112,12 @@ def products(sold: Sequence[Sold], traded: Traded, day: dt.datetime, length: dt.
     return sorted(found, key=lambda one: one.chance)
 
 
-def _same(start: dt.datetime, since: dt.datetime, zone: zoneinfo.ZoneInfo) -> Iterator[dt.datetime]:
+@functools.lru_cache(maxsize=4 * WEEK_HOURS)
+def _same(start: dt.datetime, zone: zoneinfo.ZoneInfo) -> tuple[dt.datetime, ...]:
     """The same hour on the wall in the weeks before."""
     local = start.astimezone(zone).replace(tzinfo=None)
-    for weeks in range(1, WEEKS + 1):
-        same = (local - dt.timedelta(weeks=weeks)).replace(tzinfo=zone).astimezone(dt.UTC).replace(minute=0)
-        if same >= since:
-            yield same
+    weeks = (local - dt.timedelta(weeks=back) for back in range(1, WEEKS + 1))
+    return tuple(same.replace(tzinfo=zone).astimezone(dt.UTC).replace(minute=0) for same in weeks)
 
 
 def _counted(subject: Subject, piece: float, weeks: Sequence[Sequence[float]], actual: float) -> list[Unusual]:

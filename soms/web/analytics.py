@@ -18,8 +18,10 @@ from soms.web.shapes import shape, timestamp
 SERVICE: Final = "ANALYTICS-SERVICE"
 SECONDS: Final = 4.0
 USUAL_RANGE: Final = timedelta(days=30)
+USUAL_MINUTES: Final = timedelta(days=1)
 EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
-ROWS: Final = 50_000
+# an answer of more is no use to anybody, and keeps the agent from what is live
+ROWS: Final = 20_000
 INTERVALS: Final = {"minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800, "month": 28 * 86_400}
 Limit = Annotated[int, Field(ge=1, le=100, description="How many at most, 10 unless said."), BeforeValidator(number)]
 
@@ -28,7 +30,7 @@ Limit = Annotated[int, Field(ge=1, le=100, description="How many at most, 10 unl
 class Range(TypedDict, total=False):
     """Orders placed in which time."""
 
-    from_: Annotated[Time, Field(alias="from", description="Placed then or later; 30 days before `to` unless said.")]
+    from_: Annotated[Time, Field(alias="from", description="Placed then or later; 30 days before `to` unless said, one day in minutes.")]
     to: Annotated[Time, Field(description="Placed before; now unless said.")]
 
 
@@ -126,7 +128,8 @@ async def list_top_customers(request: Request[CustomerRanking]) -> Answer[Listed
 @route("GET", "/analytics/findings", Access.STAFF, seconds=SECONDS, cookie=True)
 async def list_findings(request: Request[FindingFilters]) -> Answer[Listed[Finding]]:
     """What was unlike the same hour of other weeks, newest first."""
-    return Answer(await request.agents.ask(SERVICE, "GET", "/findings", limit=request.input.get("limit", 10)))
+    found = (await request.agents.ask(SERVICE, "GET", "/findings", limit=request.input.get("limit", 10)))["items"]
+    return Answer({"items": [one | {name: _time(one[name]) for name in ("start", "created_at")} for one in found]})
 
 
 async def _ask(request: Request[Any], path: str, **more: Any) -> Any:
@@ -137,10 +140,15 @@ async def _ask(request: Request[Any], path: str, **more: Any) -> Any:
 def _range(asked: Any) -> tuple[datetime, datetime]:
     """The range asked for; raises InvalidArgument for one that ends before it begins."""
     end = asked.get("to") or max(datetime.now(UTC), asked.get("from_", EARLIEST))
-    start = asked.get("from_") or end - min(USUAL_RANGE, end - EARLIEST)
+    usual = USUAL_MINUTES if asked.get("interval") == "minute" else USUAL_RANGE
+    start = asked.get("from_") or end - min(usual, end - EARLIEST)
     if start > end:
         raise _wrong("from", "invalid", "must not be after `to`")
     return start, end
+
+
+def _time(text: str) -> str:
+    return timestamp(datetime.fromisoformat(text).astimezone(UTC))
 
 
 def _wrong(field: str, code: str, message: str) -> InvalidArgument:

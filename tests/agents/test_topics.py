@@ -18,7 +18,15 @@ from soms.errors import FailedPrecondition, Unavailable
 from soms.local import ports
 from soms.local.kafka import Kafka
 
-NAMES = ["soms.analytics.dlq", "soms.inventory.dlq", "soms.notification.dlq", "soms.orders", "soms.products", "soms.users"]
+NAMES = [
+    "soms.analytics",
+    "soms.analytics.dlq",
+    "soms.inventory.dlq",
+    "soms.notification.dlq",
+    "soms.orders",
+    "soms.products",
+    "soms.users",
+]
 
 
 @pytest.fixture(scope="module")

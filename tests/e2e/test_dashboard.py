@@ -1,14 +1,14 @@
 """The dashboard in a real browser on the running stack: what a shop manager sees, how soon, and that markup stays text."""
 
+import functools
 import shutil
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PASSWORD = "correct horse battery"
@@ -19,6 +19,7 @@ HIDE = """({ hidden }) => {
 }"""
 SIZES = {"wide": (1280, 900), "phone": (390, 844)}
 WAIT_MILLISECONDS = 20_000
+WITHIN_SECONDS = 5
 SCREENSHOTS = Path(__file__).parents[2] / "var" / "screenshots"
 
 
@@ -44,7 +45,14 @@ async def manager(stack: Any) -> dict[str, str]:
     product = {"sku": "DASHBOARD", "name": MARKUP, "price": 1250, "currency": "GBP", "on_hand": 1_000_000}
     assert (await admin("POST", "products", product)).status == 201
     await sell(admin)
+    await stack.until(functools.partial(counted, admin), 60)
     return account
+
+
+async def counted(client: Any) -> bool:
+    """Whether live figures and history have begun to count."""
+    live, past = await client("GET", "analytics/live"), await client("GET", "analytics/overview")
+    return live.status == past.status == 200 and live.body["totals"]["today"]["orders"] > 0 and past.body["orders"] > 0
 
 
 async def sell(client: Any) -> None:
@@ -59,9 +67,14 @@ class Visit:
     def __init__(self, page: Page) -> None:
         """Listen to the page."""
         self.page, self.complaints = page, list[str]()
-        page.on("console", lambda message: self.complaints.append(message.text) if message.type in {"error", "warning"} else None)
+        page.on("console", self.hear)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
+
+    def hear(self, message: ConsoleMessage) -> None:
+        """Keep what is not in order."""
+        if message.type in {"error", "warning"}:
+            self.complaints.append(f"{message.text} {message.location.get('url')}")
 
     async def sign_in(self, url: str, account: dict[str, str]) -> None:
         """By keyboard alone."""
@@ -77,6 +90,10 @@ class Visit:
         """The number in a tile."""
         text = await self.page.locator(f"[data-metric={name}]").inner_text()
         return float(text.replace(",", ""))
+
+    async def shows(self, orders: float, revenue: float) -> bool:
+        """Whether the tiles of today tell of so much or more: what other tests sold may still be on its way."""
+        return await self.figure("orders_today") >= orders and await self.figure("revenue_today") >= revenue
 
 
 @pytest.fixture
@@ -111,11 +128,8 @@ async def test_an_order_shows_within_seconds(stack: Any, manager: Any, visit: Vi
     await visit.sign_in(stack.url, manager)
     for _ in range(5):
         orders, revenue = await visit.figure("orders_today"), await visit.figure("revenue_today")
-        started = time.monotonic()
         await sell(customer)
-        await expect(visit.page.locator("[data-metric=orders_today]")).to_have_text(f"{orders + 1:,.0f}", timeout=10_000)
-        assert time.monotonic() - started < 5
-        assert await visit.figure("revenue_today") == revenue + 25
+        await stack.until(functools.partial(visit.shows, orders + 1, revenue + 25), WITHIN_SECONDS)
 
     assert visit.complaints == []
 
@@ -189,12 +203,12 @@ async def test_a_page_that_nobody_sees_holds_no_connection(stack: Any, manager: 
     page = visit.page
     await visit.sign_in(stack.url, manager)
     await page.evaluate(HIDE, {"hidden": True})
-    await stack.until(lambda: shows(stack, "soms_http_streams 0.0"), 40)
+    await stack.until(lambda: told(stack, "soms_http_streams 0.0"), 40)
     await page.evaluate(HIDE, {"hidden": False})
     await expect(page.locator("#state")).to_have_attribute("data-state", "live", timeout=WAIT_MILLISECONDS)
-    assert await shows(stack, "soms_http_streams 1.0")
+    assert await told(stack, "soms_http_streams 1.0")
 
 
-async def shows(stack: Any, line: str) -> bool:
+async def told(stack: Any, line: str) -> bool:
     """Whether the gateway's figures have a line."""
     return line in (await (await stack.client())("GET", "/metrics")).body

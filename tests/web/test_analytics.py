@@ -45,15 +45,17 @@ async def test_questions_and_answers_pass_through(client: Any, agents: Any, staf
     assert agents.calls == [("ANALYTICS-SERVICE", "GET", path, None, asked)]
 
 
-async def test_a_range_that_is_not_said(client: Any, agents: Any, staff: str) -> None:
-    """It is the last 30 days, by days."""
-    assert (await client("GET", "/analytics/summary", token=staff)).status == 200
+@pytest.mark.parametrize(("interval", "days"), [("day", 30), ("minute", 1)])
+async def test_a_range_that_is_not_said(client: Any, agents: Any, staff: str, interval: str, days: int) -> None:
+    """It is the last 30 days, by days; in minutes, the last day."""
+    asked = "" if interval == "day" else f"?interval={interval}"
+    assert (await client("GET", f"/analytics/summary{asked}", token=staff)).status == 200
     query = agents.calls[0][4]
     start, end = (datetime.fromisoformat(query[name]) for name in ("from", "to"))
 
-    assert end - start == timedelta(days=30)
+    assert end - start == timedelta(days=days)
     assert abs(datetime.now(UTC) - end) < timedelta(seconds=5)
-    assert (query["interval"], query["by"], query["time_zone"]) == ("day", None, None)
+    assert (query["interval"], query["by"], query["time_zone"]) == (interval, None, None)
 
 
 @pytest.mark.parametrize(
@@ -106,3 +108,12 @@ async def test_without_an_agent(client: Any, agents: Any, staff: str) -> None:
     reply = await client("GET", "/analytics/live", token=staff)
 
     assert (reply.problem, reply.headers["Retry-After"]) == ((503, "unavailable"), "1")
+
+
+async def test_times_of_findings(client: Any, agents: Any, staff: str) -> None:
+    """However the agent writes its times, REST writes them in UTC with microseconds."""
+    [finding] = agents.answers["GET", "/findings"]["items"]
+    finding |= {"start": "2026-11-22T11:00:00+01:00", "created_at": "2026-11-22T10:00:01.5Z"}
+    [told] = (await client("GET", "/analytics/findings", token=staff)).json["items"]
+
+    assert (told["start"], told["created_at"]) == ("2026-11-22T10:00:00.000000Z", "2026-11-22T10:00:01.500000Z")

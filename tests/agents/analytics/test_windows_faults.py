@@ -28,7 +28,7 @@ async def test_a_worker_is_killed_under_load(shop: Any, until: Any) -> None:
     feeding = asyncio.create_task(shop.busy(20_000, 2000))
     for _ in range(2):
         orders = len(shop.truth) and sum(minute["orders"] for minute in shop.truth.values())
-        await until(lambda orders=orders: sum(minute["orders"] for minute in shop.truth.values()) > orders + 4000)
+        await until(lambda orders=orders: feeding.done() or sum(minute["orders"] for minute in shop.truth.values()) > orders + 4000)
         workers[1].process.kill()
         await workers[1].wait()
         workers[1] = await shop.start()
@@ -45,7 +45,7 @@ async def test_without_a_fence_windows_count_twice(shop: Any, until: Any) -> Non
     feeding = asyncio.create_task(shop.busy(6000, 1500))
     for _ in range(2):
         before = sum(minute["orders"] for minute in shop.truth.values())
-        await until(lambda before=before: sum(minute["orders"] for minute in shop.truth.values()) > before + 1500)
+        await until(lambda before=before: feeding.done() or sum(minute["orders"] for minute in shop.truth.values()) > before + 1500)
         worker.process.kill()
         await worker.wait()
         worker = await shop.start(WORKER_TWIN="unfenced")

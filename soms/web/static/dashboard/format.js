@@ -9,6 +9,7 @@ export let zone = "UTC";
 export const setZone = (name) => { zone = name; };
 
 export const count = (number) => COUNT.format(number);
+export const things = (number, name) => `${COUNT.format(number)} ${name}${number === 1 ? "" : "s"}`;
 export const short = (number) => SHORT.format(number);
 export const percent = (share) => (share === null || share === undefined ? "–" : PERCENT.format(share));
 

@@ -1,7 +1,7 @@
 // What was: a range that is picked, and all panels that show it.
 import { Chart } from "./chart.js";
 import { $, Panel, blank, element, gauge } from "./dom.js";
-import { amount, chief, clock, count, day, dayStart, isoDate, midnight, money, monthStart, percent, short, shortAmount, span, sum, time, zone, DAY } from "./format.js";
+import { amount, chief, clock, count, day, dayStart, isoDate, midnight, money, monthStart, percent, short, shortAmount, span, sum, things, time, zone, DAY } from "./format.js";
 import { get } from "./session.js";
 
 const REFRESH_MILLISECONDS = 60_000;
@@ -94,7 +94,7 @@ function drawOverview(box, found) {
   const rest = (sums) => others.map((one) => amount(sums[one] || 0, one)).join(" + ");
   box.replaceChildren(
     fact("Revenue", code ? amount(found.revenue[code], code) : "–", rest(found.revenue)),
-    fact("Orders", count(found.orders), `${count(found.units)} units`),
+    fact("Orders", count(found.orders), things(found.units, "unit")),
     fact("Average order", code && found.average_order_value[code] !== undefined ? amount(found.average_order_value[code], code) : "–", rest(found.average_order_value)),
     fact("Cancelled", percent(found.cancellation_rate), "of orders"),
     fact("Returned", percent(found.return_rate), "of orders"),
@@ -118,7 +118,7 @@ function besides(revenue, code) {
 
 function drawProducts(box, { items }) {
   const code = chief(sum(items.map((one) => one.revenue)));
-  ranking(box, items.map((one) => ({ name: one.name || one.sku, size: (code && one.revenue[code]) || 0, figure: money(only(one.revenue, code)), left: one.sku, right: `${besides(one.revenue, code)}${count(one.units)} units` })));
+  ranking(box, items.map((one) => ({ name: one.name || one.sku, size: (code && one.revenue[code]) || 0, figure: money(only(one.revenue, code)), left: one.sku, right: `${besides(one.revenue, code)}${things(one.units, "unit")}` })));
 }
 
 function drawCountries(box, { items }) {
@@ -128,7 +128,7 @@ function drawCountries(box, { items }) {
   const code = chief(sum(items.map((row) => row.revenue)));
   const rows = [...countries].map(([key, some]) => {
     const [revenue, orders] = [sum(some.map((row) => row.revenue)), some.reduce((total, row) => total + row.orders, 0)];
-    return { name: region(key), size: (code && revenue[code]) || 0, figure: money(only(revenue, code)), left: `${count(orders)} orders`, right: `${besides(revenue, code)}${percent(orders / all)}` };
+    return { name: region(key), size: (code && revenue[code]) || 0, figure: money(only(revenue, code)), left: things(orders, "order"), right: `${besides(revenue, code)}${percent(orders / all)}` };
   });
   rows.sort((one, other) => other.size - one.size);
   ranking(box, rows.slice(0, 8));

@@ -1,7 +1,7 @@
 // What is now: the stream of live figures, the tiles, the chart of the last hour, and how old all of it is.
 import { Chart } from "./chart.js";
 import { $ } from "./dom.js";
-import { amount, chief, clock, count, dayStart, exact, money, shortAmount, short, span, split, sum, weekday, DAY } from "./format.js";
+import { amount, chief, clock, count, dayStart, exact, money, shortAmount, short, span, split, sum, things, weekday, DAY } from "./format.js";
 import { get, renewed } from "./session.js";
 
 const QUIET_MILLISECONDS = 10_000;
@@ -159,7 +159,7 @@ function put(name, text) {
 
 function beside(window) {
   const gone = window.cancelled ? ` · ${count(window.cancelled)} cancelled` : "";
-  return window.orders || window.cancelled ? `${money(window.revenue)} · ${count(window.units)} units${gone}` : "nothing yet";
+  return window.orders || window.cancelled ? `${money(window.revenue)} · ${things(window.units, "unit")}${gone}` : "nothing yet";
 }
 
 function difference(place, now, then, day) {
