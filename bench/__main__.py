@@ -16,7 +16,7 @@ from bench.relay import relaying
 from bench.stack import Stack, running
 
 # who works on what was placed, after the answer: agents that may lag behind for as long as they are not asked
-FOLLOWERS = ("inventory", "notification")
+FOLLOWERS = ("inventory", "notification", "analytics")
 
 
 def main() -> None:

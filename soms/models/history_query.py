@@ -15,7 +15,7 @@ from soms.models.database import fetch
 
 SCHEMA: Final = "analytics"
 # rows of an answer; a year of hours, a month of minutes, a catalogue by the day
-MOST_ROWS: Final = 50_000
+MOST_ROWS: Final = 20_000
 STANDS: Final = "status not in ('cancelled', 'returned')"
 UNDONE: Final = "count({0}) filter (where status = 'cancelled') as cancelled, count({0}) filter (where status = 'returned') as returned"
 WITHIN: Final = "placed_at >= $1 and placed_at < $2"
