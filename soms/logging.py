@@ -95,7 +95,8 @@ class Readable(JsonLines):
 class Sparing(logging.Filter):
     """Keeps other people's libraries short: warnings and worse only, and the same one at most 5 times in 10 s.
 
-    The first line let through afterwards says how many were left out.
+    The first line let through afterwards says how many were left out. An error of Kafka's that its client tries again
+    by itself is a warning: nothing has failed yet, a group may just be waiting for its coordinator.
     """
 
     def __init__(self, limit: int = 5, seconds: float = 10.0) -> None:
@@ -110,6 +111,8 @@ class Sparing(logging.Filter):
             return True
         if record.levelno < logging.WARNING:
             return False
+        if record.levelno > logging.WARNING and any(getattr(value, "retriable", False) for value in record.args or ()):
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
         if len(self._seen) > KINDS_LIMIT:
             self._seen.clear()
         kind, now = (record.name, str(record.msg)), time.monotonic()

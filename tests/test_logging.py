@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from aiokafka.errors import GroupAuthorizationFailedError, GroupCoordinatorNotAvailableError
 
 from soms.logging import Sparing, get_request_id, readable, set_request_id, setup, without_secrets
 
@@ -213,6 +214,15 @@ def test_noise_that_was_left_out_is_counted(monkeypatch: pytest.MonkeyPatch) -> 
 
     assert passed is not None
     assert passed.__dict__["left_out"] == 7
+
+
+def test_what_is_tried_again_is_a_warning(out: io.StringIO) -> None:
+    """A group that waits for its coordinator is no error yet; one that may not join is."""
+    log = logging.getLogger("aiokafka")
+    log.error("request failed: %s", GroupCoordinatorNotAvailableError())
+    log.error("join failed: %s", GroupAuthorizationFailedError)
+
+    assert [line["level"] for line in lines(out)] == ["WARNING", "ERROR"]
 
 
 def test_memory_of_noise_is_bounded() -> None:

@@ -16,6 +16,8 @@ import orjson
 import pytest
 
 from soms import events
+from soms.agents.contacts import Contacts
+from soms.agents.intake import Intake
 from soms.agents.rendering import Writer
 from soms.config import Settings
 from soms.local import ports
@@ -25,6 +27,7 @@ from soms.models.database import fetch, transaction
 from soms.models.notification import Channel
 from soms.models.notification_plan import Contact, plan
 from soms.models.notification_queue import Due
+from tests.agents.notification.people import Users
 
 ANN = UUID("018f0000-0000-7000-8000-00000000a001")
 NOON = dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
@@ -192,3 +195,21 @@ def states() -> Callable[[], Awaitable[Counter[str]]]:
         return Counter(row["status"] for row in await fetch("notifications", "select status from notification"))
 
     return ask
+
+
+@pytest.fixture
+def users() -> Users:
+    """Who is known."""
+    return Users()
+
+
+@pytest.fixture
+def woken() -> list[bool]:
+    """How often there was something to send."""
+    return []
+
+
+@pytest.fixture
+def intake(database: None, users: Users, woken: list[bool]) -> Intake:
+    """The one that plans for mails and text messages."""
+    return Intake(Contacts(users), {Channel.EMAIL, Channel.SMS}, lambda *_: woken.append(True))  # type: ignore[arg-type]
