@@ -10,9 +10,8 @@ from soms.agents.history import MOST, readable
 from soms.agents.tail import follow
 from soms.config import Settings
 from soms.events import OrderEvent
-from soms.models.database import transaction
 from soms.models.history_copy import copied
-from soms.models.history_projection import SCHEMA, SHADOW, Projection
+from soms.models.history_projection import Projection
 
 TELL_EVERY: Final = 10_000
 
@@ -46,8 +45,6 @@ async def rebuild(settings: Settings, told: Callable[[int], None] = lambda _: No
 
 
 async def _write(projection: Projection, records: list[ConsumerRecord]) -> int:
-    """How many of them cannot be read."""
+    """How many of them cannot be read, or are refused."""
     _, envelopes, bad = readable(records)
-    async with transaction(SCHEMA):
-        await projection.write(SHADOW, [one.event for one in envelopes])
-    return len(bad)
+    return len(bad) + sum(refusal is not None for refusal in await projection.copy(envelopes))

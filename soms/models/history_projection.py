@@ -5,10 +5,12 @@ What the newest version of an order tells stands; when it came to a state is tol
 
 import datetime as dt
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
+
+import asyncpg
 
 from soms.config import Settings
 from soms.envelope import Envelope
@@ -24,6 +26,9 @@ SHADOW: Final = "analytics_shadow"
 # shared by whoever writes facts, exclusive for who makes, swaps or drops the copies
 FACTS_LOCK: Final = 7_236_850
 SHARE: Final = f"select pg_advisory_xact_lock_shared({FACTS_LOCK})"
+# what an event may say and no column holds: numbers beyond 64 bits, prices below zero
+UNFIT: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+Refusals = list[InvalidArgument | None]
 COPIES: Final = f"select to_regnamespace('{SHADOW}') is not null as there"
 MILESTONES: Final[dict[type[OrderEvent], str]] = {
     OrderPaid: "paid_at",
@@ -100,11 +105,24 @@ class Projection:
         """Of the stack with these settings."""
         self._key = settings.secret("customer").encode()
 
-    async def project(self, envelopes: Sequence[Envelope]) -> list[InvalidArgument | None]:
+    async def project(self, envelopes: Sequence[Envelope]) -> Refusals:
         """Take events into history, each once, in one transaction; into the copies of a rebuild under way, too.
 
-        Gives for each why it is refused (`event_id_reused`), if it is. Raises Unavailable: then none of it was done.
+        Gives for each why it is refused (`event_id_reused`, or `validation_failed` where it does not fit), if it is. Raises Unavailable:
+        then what was not done before comes again.
         """
+        return await _fitting(self._project, envelopes)
+
+    async def copy(self, envelopes: Sequence[Envelope]) -> Refusals:
+        """Take events into the copies alone; gives and raises what `project` does."""
+        return await _fitting(self._copy, envelopes)
+
+    async def _copy(self, envelopes: Sequence[Envelope]) -> Refusals:
+        async with transaction(SCHEMA):
+            await self.write(SHADOW, [one.event for one in envelopes])
+        return [None] * len(envelopes)
+
+    async def _project(self, envelopes: Sequence[Envelope]) -> Refusals:
         async with transaction(SCHEMA):
             await fetch(SCHEMA, SHARE)
             verdicts = await receive(SCHEMA, CONSUMER, envelopes)
@@ -148,6 +166,17 @@ class Projection:
             return event.user_id
         known = f"user {event.external_user}" if event.external_user else event.email and f"mail {event.email.strip().lower()}"
         return UUID(bytes=hmac.digest(self._key, known.encode(), "sha256")[:16], version=5) if known else None
+
+
+async def _fitting(take: Callable[[Sequence[Envelope]], Awaitable[Refusals]], envelopes: Sequence[Envelope]) -> Refusals:
+    """Take all together; where one does not fit, halves of them, down to the one that is refused."""
+    try:
+        return await take(envelopes)
+    except UNFIT as error:
+        if len(envelopes) == 1:
+            return [InvalidArgument(f"history cannot hold it: {error}")]
+        half = len(envelopes) // 2
+        return [*await _fitting(take, envelopes[:half]), *await _fitting(take, envelopes[half:])]
 
 
 def _lines(event: OrderEvent) -> Iterable[tuple[Any, ...]]:

@@ -12,6 +12,7 @@ import asyncpg
 
 from soms.errors import InvalidArgument
 from soms.models.database import fetch
+from soms.past import EPOCH
 
 SCHEMA: Final = "analytics"
 # rows of an answer; a year of hours, a month of minutes, a catalogue by the day
@@ -51,7 +52,6 @@ ranked as (
 select counted.* from counted join ranked using (key)
  order by case when $4 = 'units' then pieces end desc nulls last, first desc nulls last, rest desc, key, currency
 """
-EARLIEST: Final = dt.datetime(2, 1, 1, tzinfo=dt.UTC)
 
 
 class Interval(enum.StrEnum):
@@ -97,7 +97,7 @@ COUNTS: Final = ("orders", "units", "cancelled", "returned")
 
 async def summary(asked: Range, interval: Interval, by: By | None, time_zone: str) -> list[dict[str, Any]]:
     """Rows of rest.md, oldest first, in the calendar of `time_zone` (an IANA name). Raises InvalidArgument for more than `MOST_ROWS`."""
-    asked = Range(max(asked.start, EARLIEST), asked.end)
+    asked = Range(max(asked.start, EPOCH), asked.end)  # no order is older
     end = min(asked.end, dt.datetime.now(dt.UTC))
     if not by and (end - asked.start).total_seconds() > (MOST_ROWS + 2) * STEP_SECONDS[interval]:
         raise too_long()

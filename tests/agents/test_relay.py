@@ -24,7 +24,7 @@ select 'soms.order.paid.v1', 'soms.orders', 'old', '{}', now() - interval '40 da
   from unnest($1::int[]) as days
 """
 KEPT = "select extract(day from now() - published_at)::int as days from outbox"
-READY = '{"status":"ready","dependencies":{"users":"ready","products":"ready","orders":"ready"}}'
+READY = '{"status":"ready","dependencies":{"users":"ready","products":"ready","orders":"ready","analytics":"ready"}}'
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 

@@ -16,6 +16,7 @@ from soms.config import Settings
 from soms.errors import Unavailable
 from soms.local.kafka import Kafka
 from soms.local.postgres import Postgres
+from soms.models.outlet import OUTBOXES
 
 # ends the session that has read what waits and has not yet said what became of it
 CUT = """
@@ -26,7 +27,7 @@ select pg_terminate_backend(pid) from pg_stat_activity
 
 async def says(vitals: Vitals, **expected: bool) -> bool:
     """Whether the relay tells of itself what is expected; it is ready where nothing is said."""
-    return vitals.states() == {"users": True, "products": True, "orders": True} | expected
+    return vitals.states() == dict.fromkeys(OUTBOXES, True) | expected
 
 
 async def test_the_broker_goes_and_comes(writer: Any, broker: Kafka, stack: Settings, told: Any, eventually: Any) -> None:
@@ -48,7 +49,7 @@ async def test_the_database_goes_and_comes(writer: Any, server: Postgres, stack:
     async with relaying(stack) as vitals:
         await writer.load(10)
         await server.stop()
-        await eventually(lambda: says(vitals, users=False, products=False, orders=False))
+        await eventually(lambda: says(vitals, **dict.fromkeys(OUTBOXES, False)))
         await server.start()
         await writer.load(20, seed=2)
         await writer.drained()

@@ -50,7 +50,7 @@ async def test_status_shows_each_schema(settings: Settings, outbox: None) -> Non
     code, said = await soms(settings, "status")
     lines = said.splitlines()
 
-    assert (code, [line.split()[0] for line in lines]) == (0, ["schema", "users", "products", "orders"])
+    assert (code, [line.split()[0] for line in lines]) == (0, ["schema", "users", "products", "orders", "analytics"])
     assert lines[1].split() == ["users", "0", "-", "0", "-"]
     assert lines[3].split()[:2] == ["orders", "1"]
     assert lines[3].split()[4:] == ["4", "key-2", "(1)"]

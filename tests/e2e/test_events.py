@@ -38,7 +38,7 @@ async def test_an_order_is_heard_of(stack: Any) -> None:
         return await told(stack, order["id"]) == ["soms.order.placed.v1", "soms.order.cancelled.v1"]
 
     await stack.until(heard)
-    assert [line.split()[1:3] for line in (await soms(stack, "outbox", "status")).splitlines()[1:]] == [["0", "-"]] * 3
+    assert [line.split()[1:3] for line in (await soms(stack, "outbox", "status")).splitlines()[1:]] == [["0", "-"]] * 4
 
 
 async def test_a_killed_relay_comes_back(stack: Any) -> None:

@@ -66,7 +66,7 @@ CORRUPTIONS = {
         f"outbox.{schema}": [
             f"insert into {schema}.outbox (type, topic, key, payload, created_at) values ('a', 'b', 'c', '{{}}', now() - interval '1 hour')"
         ]
-        for schema in ("users", "products")
+        for schema in ("users", "products", "analytics")
     },
     "outbox.orders": ["update orders.outbox set published_at = null, created_at = now() - interval '1 hour'"],
     "notifications.once": [

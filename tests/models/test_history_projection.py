@@ -147,6 +147,16 @@ async def test_an_id_that_stands_for_two_events(settings: Settings, database: No
     assert await rows() == before
 
 
+@pytest.mark.parametrize("members", [{"version": 10**30}, {"total": 2**63}, {"number": "\0"}, {"currency": None}])
+async def test_what_no_column_holds(settings: Settings, database: None, members: dict[str, Any]) -> None:
+    """Is refused alone, among many others that are taken."""
+    events = [life(number)[0] for number in range(7)]
+    envelopes = [enveloped(event) for event in (*events[:5], life(8)[0].model_copy(update=members), *events[5:])]
+    refusals = await Projection(settings).project(envelopes)
+    assert [place for place, refusal in enumerate(refusals) if refusal] == [5]
+    assert {fact["order_id"] for fact in (await rows())[0]} == {event.order_id for event in events}
+
+
 @pytest.mark.parametrize("members", [{"email": "", "external_user": None}, {"email": "", "external_user": "17850"}])
 async def test_customers_of_another_system(settings: Settings, members: dict[str, Any]) -> None:
     """Who is known by a number there is somebody; who is not known at all is nobody."""

@@ -20,6 +20,7 @@ from soms.agents.contacts import Contacts
 from soms.agents.intake import Intake
 from soms.agents.rendering import Writer
 from soms.config import Settings
+from soms.finding import AnalyticsFinding
 from soms.local import ports
 from soms.local.mailbox import Mailbox
 from soms.models import notification_queue as queue
@@ -109,7 +110,7 @@ def due() -> MakeDue:
     """`due(event, Channel.SMS, locale="de")`: what is to be sent of an event to Ann, or to a `contact`."""
 
     def make(event: events.Event, channel: Channel = Channel.EMAIL, contact: Contact | None = None, **members: Any) -> Due:
-        known = {"email": "ann@example.org", "user_id": ANN, "name": "Ann", "phone": "+447700900123", "wants": BOTH}
+        known = {"email": "ann@example.org", "user_id": ANN, "name": "Ann", "phone": "+447700900123", "wants": BOTH, "news": frozenset({Channel.EMAIL})}
         reader = contact or Contact(**known | members)
         now = dt.datetime.now(dt.UTC)
         (row,) = [row for row in plan(event, now, [reader], BOTH, now) if row.channel is channel]
@@ -133,7 +134,14 @@ def facts(order: Order) -> list[events.Event]:
         events.UserRegistered(version=1, user_id=ANN, email="ann@example.org", name="Ann"),
         events.UserPasswordReset(version=1, user_id=ANN, email="ann@example.org", token="T0ken-" + "x" * 37, expires_at=soon),
         events.StockLow(version=1, sku="MUG-BLUE", name="Blue mug", available=3, low_threshold=5),
+        finding(),
     ]
+
+
+def finding() -> AnalyticsFinding:
+    """A product that suddenly sells."""
+    figures = {"start": NOON, "seconds": 86400, "expected": 0.2, "actual": 12, "message": "A <b>mug</b> suddenly sells."}
+    return AnalyticsFinding(version=1, finding_id=uuid4(), kind="high", metric="product", subject="MUG-BLUE", **figures)
 
 
 async def fine(_: Due) -> str:

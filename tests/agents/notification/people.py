@@ -18,10 +18,10 @@ class Users:
     """The user service."""
 
     def __init__(self) -> None:
-        """Know Ann, who has a telephone and wants both, and Bob, who is staff."""
+        """Know Ann, who has a telephone and wants both, and Bob, who is staff and wants news."""
         self.known: dict[str, v1.GetContactResponse] = {}
         self.know(ANN, "ann", sms=v1.ChannelPreferences(orders=True))
-        self.team = [self.know(uuid4(), "bob")]
+        self.team = [self.know(uuid4(), "bob", email=v1.ChannelPreferences(orders=True, news=True))]
         self.away = False
         self.asked: list[v1.ListContactsRequest] = []
 
