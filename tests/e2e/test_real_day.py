@@ -28,9 +28,11 @@ def pence(text: str) -> int:
 
 
 def day() -> tuple[list[Row], list[Row]]:
-    """The day's lines: those with a positive quantity and price, and the others."""
+    """The day's lines: those with a positive quantity and price, and the others; SKUs are the shop's, in a space that no other test enters."""
     text = io.StringIO(lzma.decompress(DATA.read_bytes()).decode())
     rows = [row for row in csv.DictReader(text) if row["InvoiceDate"].startswith(DAY)]
+    for row in rows:
+        row["StockCode"] = f"DAY-{row['StockCode']}"
     good = [row for row in rows if int(row["Quantity"]) > 0 and pence(row["UnitPrice"]) > 0]
     return good, [row for row in rows if row not in good]
 
