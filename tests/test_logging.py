@@ -218,7 +218,7 @@ def test_noise_that_was_left_out_is_counted(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_is_tried_again_is_a_warning(out: io.StringIO) -> None:
     """A group that waits for its coordinator is no error yet; one that may not join is."""
-    log = logging.getLogger("aiokafka")
+    log = logging.getLogger("library")
     log.error("request failed: %s", GroupCoordinatorNotAvailableError())
     log.error("join failed: %s", GroupAuthorizationFailedError)
 

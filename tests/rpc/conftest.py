@@ -76,7 +76,7 @@ class Echo(v1.OrderServiceBase):
     async def _closed(self, message: Any) -> Any:
         raise AssertionError
 
-    list_orders = list_timeline = pay_order = deliver_order = return_order = _closed
+    list_orders = list_timeline = pay_order = deliver_order = return_order = enter_order = import_orders = _closed
 
 
 class Listing(Directory):

@@ -42,6 +42,7 @@ class Servicer(v1.OrderServiceBase):
     async def closed(self, message): ...
 
     place_order = list_orders = list_timeline = pay_order = ship_order = deliver_order = return_order = resolve_order = claim_key = closed
+    enter_order = import_orders = closed
 
 @contextlib.asynccontextmanager
 async def order_service(settings, directory):
