@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from soms.agents import findings, history_views, live, live_views
+from aiokafka.admin import NewTopic
+
+from soms.agents import findings, history_views, live, live_views, topics
 from soms.agents.board import Board
 from soms.agents.broadcast import Broadcast
 from soms.agents.following import Following
@@ -38,6 +40,7 @@ async def analysing(worker: Worker) -> AsyncIterator[None]:
 async def counting(worker: Worker, verifier: Verifier, source: str) -> AsyncIterator[None]:
     """Live windows of the orders told in `source`: tables, handler and routes for the worker, and a board beside it."""
     windows, figures = Windows(worker.app), Figures(worker, source)
+    await _provide(worker, windows)
     worker.fold(source, windows)
     worker.routes += live_views.routes(verifier, figures.document, figures.broadcast)
     worker.parts["board"] = lambda: figures.following.ready
@@ -48,6 +51,19 @@ async def counting(worker: Worker, verifier: Verifier, source: str) -> AsyncIter
 
     async with figures.following.pulse.running(), figures.broadcast.pulse.running(), Pulse("sweeping", sweep, SWEEP_SECONDS).running():
         yield
+
+
+async def _provide(worker: Worker, windows: Windows) -> None:
+    """Make the changelogs, and wait until they are known.
+
+    Faust would make them too, but not wait: a leader of the group that does not know them yet hands out partitions without them, and
+    then a worker restores nothing.
+    """
+    names, conf = {changelog(worker.app, name): table for name, table in windows.tables.items()}, worker.app.conf
+    new = [NewTopic(name, topics.PARTITIONS, conf.topic_replication_factor, topic_configs=table.settings) for name, table in names.items()]
+    async with topics.administration(worker.settings.kafka or "") as admin:
+        await admin.create_topics(new)  # those that are there stay as they are
+    await topics.wait_for(worker.settings, list(names))
 
 
 class Figures:

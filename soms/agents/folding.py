@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from faust.exceptions import PartitionsMismatch
 from faust.streams import _current_event
 from faust.types import EventT
 
@@ -39,7 +40,7 @@ class FoldGuard(Guard):
         self._fold = fold
 
     async def bring_all_to_end(self, events: Sequence[EventT[Any]]) -> None:
-        """Count events of one partition that were taken; never raises an Exception."""
+        """Count events of one partition that were taken. Raises PartitionsMismatch where a table is not whole: that is no event's fault."""
         began = time.monotonic()
         held = [event for event in events if self._stays(event)]
         failures = self._count(held) if held else []
@@ -84,6 +85,8 @@ class FoldGuard(Guard):
             return []
         try:
             self._fold.fold(told[0][0].message.partition, [(event.message.offset, content) for event, content in told])
+        except PartitionsMismatch:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is to be the end of the one that caused it alone
             return [(told[0][0], _failure(error))] if len(told) == 1 else [bad for one in told for bad in self._fold_all([one])]
         return []

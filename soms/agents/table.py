@@ -10,7 +10,8 @@ from typing import Any, cast
 import faust
 import orjson
 from aiokafka.structs import ConsumerRecord
-from faust.types import EventT
+from faust.exceptions import PartitionsMismatch
+from faust.types import TP, EventT
 from faust.types.tuples import FutureMessage
 
 from soms.agents.strict import FAUST, StrictConsumer
@@ -105,6 +106,21 @@ class FencedTable(faust.Table[Any, Value]):
                 best[key] = value
             kept.append(event)
         super().apply_changelog_batch(kept)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Kafka's settings of the changelog."""
+        return {name: str(value) for name, value in (self.extra_topic_configs or {}).items()}
+
+    def _verify_source_topic_partitions(self, source_topic: str) -> None:
+        """Raises PartitionsMismatch where the partition under way came without its changelog, so that nothing of it was restored.
+
+        Stock compares numbers of partitions once, and says nothing of a worker that was told of the changelog after it was assigned.
+        """
+        event = faust.current_event()
+        place = TP(self._changelog_topic_name(), event.message.partition if event else -1)
+        if not self.app.assignor.is_active(place):
+            raise PartitionsMismatch(f"{source_topic} came without {place.topic}, partition {place.partition}")
 
     def send_changelog(self, partition: int | None, key: Any, value: Any, *args: Any, **kwargs: Any) -> FutureMessage:
         """Write to the changelog. Offsets are committed after it, and the key goes when its partition goes."""
