@@ -1,7 +1,7 @@
 """Live windows: what the order events of a partition add to its minutes and hours, each event once. Knows no Kafka and no HTTP.
 
-A value is `{"o": source offset, "each": {name: tally}}`. Minutes keep the ids of what they count too: an event that was told twice
-lies at two offsets, and the fence of the table alone would count it twice.
+A value is `{"o": source offset, "each": {name: tally}}`. Beside a minute lie pages with the ids of what it counts: an event that was
+told twice lies at two offsets, and the fence of the table alone would count it twice. Pages are short, as a value is written as a whole.
 """
 
 import base64
@@ -19,7 +19,7 @@ from soms.agents.app import App
 from soms.agents.board import EACH
 from soms.agents.figures import FIGURES
 from soms.agents.live import ALL, COUNTRY, HOUR, HOURS, MINUTE, MINUTES, PRODUCT
-from soms.agents.table import FencedTable, Value
+from soms.agents.table import OFFSET, FencedTable, Value
 from soms.agents.tally import Tally
 from soms.envelope import Envelope
 from soms.events import OrderCancelled, OrderEvent, OrderPlaced, OrderReturned
@@ -31,8 +31,10 @@ AHEAD_SECONDS: Final = SLACK.total_seconds()
 IDS: Final = "ids"
 # products share values, so that an order of many lines is no more than a few writes, and live keys do not grow with the catalogue
 BUCKETS: Final = 16
-# in a minute of a partition, and in a bucket of an hour: a value has to fit into a record
-MOST_IDS: Final = 8000
+# in a page of a minute of a partition; of more pages than these the oldest is written over
+PAGE: Final = 128
+PAGES: Final = 64
+# in a bucket of an hour: a value has to fit into a record
 MOST_NAMES: Final = 1000
 PAIR: Final = struct.Struct("<QQ")
 LEFT_OUT: Final = Counter("soms_live_left_out", "Events, or products of events, that live windows do not count", ["why"], registry=FIGURES)
@@ -55,12 +57,25 @@ class Share:
     ids: list[tuple[int, int]] = field(default_factory=list)
 
 
+@dataclass
+class Known:
+    """The ids that a minute of a partition counts."""
+
+    # of each, where it first lay
+    first: dict[int, int]
+    # the page under way and how many ids it has
+    page: int
+    filled: int
+    # it and the next one, as they were last seen
+    seen: tuple[str, str] = ("", "")
+
+
 class Windows:
     """The tables of a worker, and what its events do to them."""
 
     def __init__(self, app: App) -> None:
         """Have tables `minutes` and `hours` in `app`."""
-        self._known: dict[tuple[int, float], tuple[str, dict[int, int]]] = {}
+        self._known: dict[tuple[int, float], Known] = {}
         self.tables = {MINUTES: _table(app, MINUTES, MINUTE), HOURS: _table(app, HOURS, HOUR)}
 
     def read(self, found: Envelope, moment: float) -> Fact | None:
@@ -81,31 +96,54 @@ class Windows:
         by_minute: dict[float, list[tuple[int, Fact]]] = defaultdict(list)
         for offset, fact in told:
             by_minute[fact.time // MINUTE * MINUTE].append((offset, fact))
-        minutes: dict[tuple[str, float], list[tuple[int, Share]]] = {}
+        minutes: dict[tuple[str, float], list[tuple[int, Share]]] = defaultdict(list)
         hours: dict[tuple[str, float], list[tuple[int, Share]]] = defaultdict(list)
         for start, facts in by_minute.items():
-            first = self._first(partition, start)
-            new = [(offset, fact) for offset, fact in facts if first.setdefault(fact.id, offset) >= offset]
-            minutes[ALL, start] = [(offset, Share({ALL: fact.whole}, [(fact.id, offset)])) for offset, fact in new]
-            for offset, fact in new:
+            known = self._ids(partition, start)
+            for offset, fact in facts:
+                # what comes again counts again where it is not yet written; what was told twice does not
+                if known.first.get(fact.id, offset) < offset:
+                    continue
+                minutes[ALL, start].append((offset, Share({ALL: fact.whole})))
+                if fact.id not in known.first:
+                    minutes[_note(known, fact.id, offset), start].append((offset, Share({}, [(fact.id, offset)])))
                 for key, share in _by_key(fact.parts).items():
                     hours[key, start // HOUR * HOUR].append((offset, share))
-        self.tables[MINUTES].fold_all({key: shares for key, shares in minutes.items() if shares}, _add)
+        try:
+            self.tables[MINUTES].fold_all(minutes, _add)
+        except BaseException:
+            self._known.clear()  # has ids that are not written
+            raise
         for start in by_minute:
-            self._known[partition, start] = self._value(partition, start), self._known[partition, start][1]
+            known = self._known[partition, start]
+            known.seen = self._seen(partition, start, known.page)
         self.tables[HOURS].fold_all({key: sorted(shares, key=lambda one: one[0]) for key, shares in hours.items()}, _add)
 
-    def _first(self, partition: int, start: float) -> dict[int, int]:
-        """Of each event that a minute counts, where it first lay; read once, as long as nobody else writes."""
-        value = self._value(partition, start)
+    def _ids(self, partition: int, start: float) -> Known:
+        """The ids that a minute counts; read once, as long as nobody else writes."""
         known = self._known.get((partition, start))
-        if known is None or known[0] != value:
-            known = self._known[partition, start] = value, _ids(value)
-        return known[1]
+        if known is None or known.seen != self._seen(partition, start, known.page):
+            known = self._known[partition, start] = self._read_ids(partition, start)
+        return known
 
-    def _value(self, partition: int, start: float) -> str:
-        found: str = self.tables[MINUTES].value(ALL, partition, start).get(IDS, "")
-        return found
+    def _read_ids(self, partition: int, start: float) -> Known:
+        """From the pages, the last written last."""
+        values = [(value[OFFSET], page, value[IDS]) for page in range(PAGES) if (value := self._page(partition, start, page))]
+        known = Known({}, 0, 0)
+        for _, page, packed in sorted(values):
+            pairs = list(PAIR.iter_unpack(base64.b64decode(packed)))
+            for number, offset in pairs:
+                known.first.setdefault(number, offset)
+            known.page, known.filled = page, len(pairs)
+        known.seen = self._seen(partition, start, known.page)
+        return known
+
+    def _seen(self, partition: int, start: float, page: int) -> tuple[str, str]:
+        now, after = (self._page(partition, start, one % PAGES).get(IDS, "") for one in (page, page + 1))
+        return now, after
+
+    def _page(self, partition: int, start: float, page: int) -> Value:
+        return self.tables[MINUTES].value(f"{IDS}:{page}", partition, start)
 
     def sweep(self) -> None:
         """Forget windows that nobody asks for any more."""
@@ -180,13 +218,14 @@ def _add(before: Value, shares: Sequence[Share]) -> Value:
     return {EACH: each} | ({IDS: _packed(before.get(IDS, ""), pairs)} if pairs else {})
 
 
-def _ids(packed: str) -> dict[int, int]:
-    found: dict[int, int] = {}
-    for number, offset in PAIR.iter_unpack(base64.b64decode(packed)):
-        found.setdefault(number, offset)
-    return found
+def _note(known: Known, number: int, offset: int) -> str:
+    """Note an id; gives the key of the page on which it is to be written."""
+    if known.filled >= PAGE:
+        known.page, known.filled = (known.page + 1) % PAGES, 0
+    known.first[number], known.filled = offset, known.filled + 1
+    return f"{IDS}:{known.page}"
 
 
 def _packed(before: str, pairs: Sequence[tuple[int, int]]) -> str:
     more = b"".join(PAIR.pack(*pair) for pair in pairs)
-    return base64.b64encode((base64.b64decode(before) + more)[-MOST_IDS * PAIR.size :]).decode()
+    return base64.b64encode((base64.b64decode(before) + more)[-PAGE * PAIR.size :]).decode()
