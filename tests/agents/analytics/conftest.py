@@ -20,6 +20,7 @@ from aiokafka.admin import NewTopic
 
 from soms import envelope
 from soms.agents import topics
+from soms.agents.producer import milliseconds
 from soms.config import Settings
 from soms.events import EventLine, OrderCancelled, OrderEvent, OrderPlaced
 from soms.local.child import Child
@@ -90,16 +91,21 @@ class Shop:
         else:
             minute.update({"cancelled": 1, event.currency: -event.total})
 
-    async def tell(self, *events: OrderEvent) -> None:
-        """Write events; the same event has the same id whenever it is told."""
+    @property
+    def orders(self) -> int:
+        """How many orders were placed."""
+        return sum(minute["orders"] for minute in self.truth.values())
+
+    async def tell(self, *events: OrderEvent, moment: float | None = None) -> None:
+        """Write events, as of `moment` if given; the same event has the same id whenever it is told."""
         if self.producer is None:
             self.producer = AIOKafkaProducer(bootstrap_servers=self.settings.kafka, linger_ms=5, max_batch_size=1 << 18)
             await self.producer.start()
         for event in events:
             event_id = uuid.uuid5(NAMESPACE, f"{event.order_id} {event.version}")
             headers = envelope.headers(event_id, event.type, "/test", event.at)
-            milliseconds = round(event.at.timestamp() * 1000)
-            await self.producer.send(self.topic, event.payload.encode(), key=event.key.encode(), headers=headers, timestamp_ms=milliseconds)
+            record = {"value": event.payload.encode(), "key": event.key.encode(), "headers": headers}
+            await self.producer.send(self.topic, **record, timestamp_ms=int(moment * 1000) if moment else milliseconds(event.at))
         await self.producer.flush()
 
     async def busy(self, number: int, a_second: float, back_seconds: float = 300) -> None:
@@ -147,10 +153,32 @@ class Shop:
         async with aiohttp.ClientSession() as session, session.get(f"{address}/live", headers=headers) as answer:
             return await answer.json() if answer.status == 200 else None
 
-    async def tells(self, child: Child) -> bool:
-        """Whether the windows that a worker shows are the truth, and nothing is left to count."""
-        document = await self.live(child)
-        return bool(document) and document["lag_seconds"] == 0 and self.wrong(document) == {}
+    async def tells(self, child: Child, seconds: float = 60) -> Any:
+        """The live document of a worker as soon as its windows are the truth and nothing is left to count; says what is not, at last."""
+        document, end = await self.live(child), time.monotonic() + seconds
+        while not document or document["lag_seconds"] or self.wrong(document):
+            if time.monotonic() > end:
+                here = "gone" if child.ended else "here"
+                raise AssertionError(f"worker {child.process.pid} is {here}, {self._faults(document)}")
+            await asyncio.sleep(0.1)
+            document = await self.live(child)
+        return document
+
+    async def counts(self, child: Child, orders: int, seconds: float = 30) -> None:
+        """Wait until a worker shows so many orders."""
+        found, end = None, time.monotonic() + seconds
+        while found != orders:
+            assert time.monotonic() < end, f"worker {child.process.pid} shows {found} orders, not {orders}"
+            await asyncio.sleep(0.1)
+            document = await self.live(child)
+            found = document and document["totals"]["last_hour"]["orders"]
+
+    def _faults(self, document: Any) -> str:
+        """What is wrong with a document."""
+        if not document:
+            return "and has no document"
+        wrong = [f"{start}: told {told}, true {true}" for start, (told, true) in self.wrong(document).items()]
+        return "\n".join([f"{document['lag_seconds']} s behind at {document['as_of']}, with {len(wrong)} wrong windows", *wrong])
 
     def wrong(self, document: Any) -> dict[str, Any]:
         """The windows that are not the truth."""

@@ -1,4 +1,4 @@
-"""The live windows of the analytics service with a group and a topic of their own. WORKER_TWIN names a protection to be left out."""
+"""The live windows of the analytics service with a group and a topic of their own. WORKER_TWIN names what is to be left out."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -7,9 +7,15 @@ from typing import Any
 import faust
 
 from soms.agents.analytics import counting
+from soms.agents.strict import StrictConsumer
 from soms.agents.table import FencedTable
 from soms.agents.worker import run
 from soms.tokens import Verifier
+
+
+async def uncommitted(_consumer: StrictConsumer, *_: Any) -> bool:
+    """Commit nothing, so that whoever comes after a kill reads all of it again."""
+    return False
 
 
 def unfenced(table: FencedTable, told: Mapping[tuple[str, float], Sequence[tuple[int, Any]]], update: Any) -> None:
@@ -24,6 +30,9 @@ def unfenced(table: FencedTable, told: Mapping[tuple[str, float], Sequence[tuple
 
 
 if __name__ == "__main__":
-    if os.environ.get("WORKER_TWIN") == "unfenced":
+    twins = os.environ.get("WORKER_TWIN", "").split()
+    if "uncommitted" in twins:
+        StrictConsumer._commit_offsets = uncommitted  # type: ignore[method-assign,assignment] # as if killed before it
+    if "unfenced" in twins:
         FencedTable.fold_all = unfenced  # type: ignore[method-assign,assignment]
     run(os.environ["WORKER_SERVICE"], lambda worker: counting(worker, Verifier(worker.settings), os.environ["WORKER_TOPIC"]))
