@@ -27,7 +27,7 @@ NEIGHBOURS = [
     (Recovery, "_restart_recovery", "_slurp_changelogs", "_wait", "_add", "revoke"),
     (Stream, "noack", "events"),
 ]
-DIGEST = "a3122bce4db6cdf7de857626ab37ba132a237fb4c6fc63876676d78617d64b40"
+DIGEST = "91115ef1000556e23ade3d127e0c4b3cd7bec3d606ee9f5d27602e5763d66266"
 
 
 def overridden() -> Iterator[tuple[type, str]]:
