@@ -28,7 +28,7 @@ def pence(text: str) -> int:
 
 
 def day() -> tuple[list[Row], list[Row]]:
-    """The day's lines: those with a positive quantity and price, and the others; SKUs are the shop's, in a space that no other test enters."""
+    """The day's lines: those with a positive quantity and price, and the others; SKUs get a prefix that no other test has."""
     text = io.StringIO(lzma.decompress(DATA.read_bytes()).decode())
     rows = [row for row in csv.DictReader(text) if row["InvoiceDate"].startswith(DAY)]
     for row in rows:

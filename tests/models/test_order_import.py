@@ -145,7 +145,7 @@ async def test_ten_thousand_lines_are_told(database: None) -> None:
 
 
 async def test_the_audit_has_nothing_to_say(database: None, settings: Settings) -> None:
-    """No stock is held, no fence stands and no customer is told: every rule holds all the same, but those for what reads the events later."""
+    """No stock is held, no fence stands and no customer is told: all rules hold, but for what reads the events later."""
     await import_orders([past("1"), past("2"), back("C2", "2"), past("3", {"sku": "A", "quantity": -1, "unit_price": 0})], STAFF)
 
     results = await audited(settings, 0, CHECKS)

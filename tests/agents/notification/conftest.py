@@ -110,8 +110,8 @@ def due() -> MakeDue:
     """`due(event, Channel.SMS, locale="de")`: what is to be sent of an event to Ann, or to a `contact`."""
 
     def make(event: events.Event, channel: Channel = Channel.EMAIL, contact: Contact | None = None, **members: Any) -> Due:
-        known = {"email": "ann@example.org", "user_id": ANN, "name": "Ann", "phone": "+447700900123", "wants": BOTH, "news": frozenset({Channel.EMAIL})}
-        reader = contact or Contact(**known | members)
+        known = {"email": "ann@example.org", "user_id": ANN, "name": "Ann", "phone": "+447700900123", "wants": BOTH}
+        reader = contact or Contact(**known | {"news": frozenset({Channel.EMAIL})} | members)
         now = dt.datetime.now(dt.UTC)
         (row,) = [row for row in plan(event, now, [reader], BOTH, now) if row.channel is channel]
         return Due(uuid4(), uuid4(), event.type, None, row.channel, row.recipient, 1, 0, orjson.loads(row.payload or ""), now)

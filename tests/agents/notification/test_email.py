@@ -46,8 +46,8 @@ def parts(message: Any) -> tuple[str, str]:
 
 async def test_every_fact_is_a_mail(post: Any, stack: Settings, due: Any, facts: list[events.Event]) -> None:
     """Subject, both parts with the same news, sender, reader, its own id, and no answer wanted from machines."""
-    said = ["S-100001", "TX-7", "JD0002", "was delivered", "changed my mind", "2 x Blue mug", "ann@example.org", "T0ken-", "MUG-BLUE", "mug"]
-    waiting = [due(fact) for fact in facts]
+    said = ["S-100001", "TX-7", "JD0002", "was delivered", "changed my mind", "2 x Blue mug", "ann@example.org", "T0ken-", "MUG-BLUE"]
+    said, waiting = [*said, "suddenly"], [due(fact) for fact in facts]
     async with channel(stack, post.smtp) as email:
         answers = [await hand(email, one) for one in waiting]
 
