@@ -1,6 +1,7 @@
 """A shop that takes orders on a real broker, the truth about them, and the analytics workers that count them."""
 
 import asyncio
+import contextlib
 import datetime as dt
 import os
 import random
@@ -150,19 +151,29 @@ class Shop:
         if not (address := self.address(child)):
             return None
         headers = {"Authorization": f"Bearer {self.token}"}
-        async with aiohttp.ClientSession() as session, session.get(f"{address}/live", headers=headers) as answer:
-            return await answer.json() if answer.status == 200 else None
+        with contextlib.suppress(aiohttp.ClientConnectionError):
+            async with aiohttp.ClientSession() as session, session.get(f"{address}/live", headers=headers) as answer:
+                return await answer.json() if answer.status == 200 else None
+        return None
 
     async def tells(self, child: Child, seconds: float = 60) -> Any:
-        """The live document of a worker as soon as its windows are the truth and nothing is left to count; says what is not, at last."""
-        document, end = await self.live(child), time.monotonic() + seconds
+        """The live document of a worker as soon as its windows are the truth and nothing is left to count.
+
+        Waits as long as it counts on; once it has stood still for so many seconds, says what is wrong.
+        """
+        document, before, end = await self.live(child), 0, time.monotonic() + seconds
         while not document or document["lag_seconds"] or self.wrong(document):
+            if (counted := self._counted(document)) != before:
+                before, end = counted, time.monotonic() + seconds
             if time.monotonic() > end:
                 here = "gone" if child.ended else "here"
                 raise AssertionError(f"worker {child.process.pid} is {here}, {self._faults(document)}")
             await asyncio.sleep(0.1)
             document = await self.live(child)
         return document
+
+    def _counted(self, document: Any) -> int:
+        return sum(document["totals"]["today"][name] for name in ("orders", "cancelled")) if document else 0
 
     async def counts(self, child: Child, orders: int, seconds: float = 30) -> None:
         """Wait until a worker shows so many orders."""

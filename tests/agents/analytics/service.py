@@ -13,7 +13,7 @@ from soms.agents.worker import run
 from soms.tokens import Verifier
 
 
-async def uncommitted(_consumer: StrictConsumer, *_: Any) -> bool:
+async def uncommitted(_consumer: StrictConsumer, *_: Any, **_more: Any) -> bool:
     """Commit nothing, so that whoever comes after a kill reads all of it again."""
     return False
 

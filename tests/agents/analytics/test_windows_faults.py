@@ -39,7 +39,7 @@ async def test_a_worker_is_killed_under_load(shop: Any, until: Any) -> None:
         await until(lambda: shop.live(workers[1]))
     await feeding
     for worker in workers:
-        await shop.tells(worker, 120)
+        await shop.tells(worker)
 
     assert not [line for said in shop.said.values() for line in said if "given up" in line]
 
@@ -56,7 +56,7 @@ async def test_the_broker_restarts(shop: Any, until: Any, broker: Kafka) -> None
     await broker.start()
     await feeding
     for worker in workers:
-        await shop.tells(await shop.start() if worker.ended else worker, 90)
+        await shop.tells(await shop.start() if worker.ended else worker)
 
 
 async def recounted(shop: Any, twins: str) -> Any:
