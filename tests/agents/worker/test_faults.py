@@ -79,6 +79,7 @@ async def test_without_a_commit_events_are_done_twice(group: Any, until: Any) ->
 
     await loaded(group, until, join)
 
+    assert group.lost() == set()
     assert max(group.noted("done").values()) == 2
 
 
