@@ -4,16 +4,16 @@
 
 FROM python:3.11-slim-trixie AS build
 COPY --from=ghcr.io/astral-sh/uv:0.13.9 /uv /usr/local/bin/uv
-ENV UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never
+ENV UV_CACHE_DIR=/var/cache/uv UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never
 WORKDIR /build
 RUN uv venv /opt/soms
 # what SOMS needs, in the versions of the lock and checked against its hashes: a layer that changes with the lock alone
 COPY pyproject.toml requirements.lock ./
-RUN --mount=type=cache,target=/root/.cache/uv \
+RUN --mount=type=cache,target=/var/cache/uv \
     uv pip install --python /opt/soms/bin/python --constraint requirements.lock --requirement pyproject.toml
 COPY README.md LICENSE Procfile ./
 COPY soms soms
-RUN --mount=type=cache,target=/root/.cache/uv \
+RUN --mount=type=cache,target=/var/cache/uv \
     uv build --wheel --build-constraint requirements.lock --out-dir dist . \
     && uv pip install --python /opt/soms/bin/python --no-deps dist/*.whl
 
