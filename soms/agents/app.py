@@ -57,9 +57,9 @@ class App(faust.App):
         """Whether events flow: started, tables recovered, in no rebalance."""
         return self.started and self.tables.actives_ready and not self.rebalancing and not self.should_stop
 
-    def source(self, name: str) -> TopicT:
-        """A topic whose records come as bytes: what Faust cannot decode, it drops."""
-        return self.topic(name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+    def source(self, name: str, maxsize: int | None = None) -> TopicT:
+        """A topic whose records come as bytes: what Faust cannot decode, it drops. So many messages wait at most."""
+        return self.topic(name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", maxsize=maxsize)
 
 
 def create_app(settings: Settings, service: str, slot: Slot, replicas: int = 1) -> App:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+from aiokafka.structs import ConsumerRecord
 from faust.types import Message
 
 from soms.agents.app import App
@@ -16,6 +17,7 @@ from soms.agents.topics import dead_letters
 PREFIX: Final = "dlq_"
 SEND_SECONDS: Final = 15.0
 LONGEST_ERROR: Final = 1000
+Letter = Message | ConsumerRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +29,12 @@ class Failure:
     attempts: int
 
 
-def came(message: Message) -> Sequence[tuple[str, bytes | None]]:
+def came(message: Letter) -> Sequence[tuple[str, bytes | None]]:
     """The headers that a message came with."""
     return cast("Sequence[tuple[str, bytes | None]]", message.headers or ())
 
 
-def headers(message: Message, failure: Failure) -> list[tuple[str, bytes | None]]:
+def headers(message: Letter, failure: Failure) -> list[tuple[str, bytes | None]]:
     """Those the message came with, and ours: `dlq_reason`, `dlq_error`, `dlq_attempts`, `dlq_topic`, `dlq_partition`, `dlq_offset`."""
     told = {
         "reason": failure.reason,
@@ -53,7 +55,7 @@ class DeadLetters:
         """Write by the producer of `app`."""
         self._app, self.topic = app, dead_letters(consumer)
 
-    async def put(self, message: Message, failure: Failure) -> None:
+    async def put(self, message: Letter, failure: Failure) -> None:
         """Keep the message there; returns when the broker has it, else raises.
 
         Its time is now, not that of the event: what is old would be deleted on arrival.

@@ -1,22 +1,24 @@
-"""The guard of handlers that fold: events that wait together are read, counted at once, and all acknowledged. Knows no table.
+"""The guard of handlers that fold: records that wait together are read, counted at once, and all acknowledged. Knows no table.
 
-One that cannot be read or counted goes to the dead letters and spoils nothing for the others.
+They come in batches. A record that cannot be read or counted goes to the dead letters and spoils nothing for the others.
 """
 
 import time
 import weakref
+from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
+from aiokafka.structs import ConsumerRecord
 from faust.exceptions import PartitionsMismatch
 from faust.streams import _current_event
 from faust.types import EventT
 
 from soms import envelope
-from soms.agents.deadletter import DeadLetters, Failure, came
+from soms.agents.deadletter import DeadLetters, Failure
 from soms.agents.figures import ENDED, SECONDS
 from soms.agents.guard import AbandonedError, Guard, Patience
-from soms.agents.strict import StrictConsumer
+from soms.agents.strict import Batch, StrictConsumer
 from soms.envelope import Envelope
 from soms.errors import InvalidArgument, SomsError
 
@@ -31,8 +33,16 @@ class Fold(Protocol):
         """Count what was read of events of a partition, with their source offsets, oldest first; again, where it came before."""
 
 
+class Read(NamedTuple):
+    """A record, the batch it came in, and what counts of it or why nothing can."""
+
+    record: ConsumerRecord
+    event: EventT[Any]
+    content: Any
+
+
 class FoldGuard(Guard):
-    """Brings events of one topic to their end, as many together as wait."""
+    """Brings batches of one topic to their end, as many together as wait."""
 
     def __init__(self, consumer: StrictConsumer, letters: DeadLetters, fold: Fold, patience: Patience) -> None:
         """Count with `fold`."""
@@ -40,69 +50,79 @@ class FoldGuard(Guard):
         self._fold = fold
 
     async def bring_all_to_end(self, events: Sequence[EventT[Any]]) -> None:
-        """Count events of one partition that were taken. Raises PartitionsMismatch where a table is not whole: that is no event's fault."""
+        """Count batches of one partition that were taken. Raises PartitionsMismatch where a table is not whole: that is no event's fault."""
         began = time.monotonic()
         held = [event for event in events if self._stays(event)]
-        failures = self._count(held) if held else []
-        bad = {event.message.offset for event, _ in failures}
+        if not held:
+            return
+        failures: dict[EventT[Any], list[Read]] = defaultdict(list)
+        for failure in self._count(held):
+            failures[failure.event].append(failure)
         for event in held:
-            if event.message.offset not in bad:
+            if event not in failures:
                 self._consumer.finish(event.message)
-        topic = events[0].message.topic
-        ENDED.labels(topic, "handled").inc(len(held) - len(failures))
+        topic, size = held[0].message.topic, sum(len(records(event)) for event in held)
+        ENDED.labels(topic, "handled").inc(size - sum(map(len, failures.values())))
         SECONDS.labels(topic).observe(time.monotonic() - began)
-        self.attempts += len(events)
-        for event, failure in failures:
-            await self._bury(event, failure)
+        self.attempts += size
+        for event, bad in failures.items():
+            await self._bury(event, bad)
 
     def _stays(self, event: EventT[Any]) -> bool:
         try:
             self._stay(event)
         except AbandonedError:
             self._consumer.abandon(event.message)
-            ENDED.labels(event.message.topic, "abandoned").inc()
+            ENDED.labels(event.message.topic, "abandoned").inc(len(records(event)))
             return False
         return True
 
-    def _count(self, events: Sequence[EventT[Any]]) -> list[tuple[EventT[Any], Failure]]:
+    def _count(self, events: Sequence[EventT[Any]]) -> list[Read]:
         """Count these; gives those that cannot be, and why."""
         _current_event.set(weakref.ref(events[-1]))  # for tables: it is of a lane's own task
-        failures: list[tuple[EventT[Any], Failure]] = []
-        told: list[tuple[EventT[Any], Any]] = []
+        failures: list[Read] = []
+        told: list[Read] = []
         for event in events:
-            try:
-                found = envelope.read(came(event.message), event.message.key, event.message.value)
-                content = self._fold.read(found, event.message.timestamp) if found.event else None
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is the end of this event alone
-                failures.append((event, _failure(error)))
-            else:
-                told += [(event, content)] if content is not None else []
+            for record in records(event):
+                try:
+                    found = envelope.read(record.headers, record.key, record.value)
+                    content = self._fold.read(found, record.timestamp / 1000) if found.event else None
+                except Exception as error:  # noqa: BLE001 - whatever it is, it is the end of this event alone
+                    failures.append(Read(record, event, _failure(error)))
+                else:
+                    told += [Read(record, event, content)] if content is not None else []
         return failures + self._fold_all(told)
 
-    def _fold_all(self, told: Sequence[tuple[EventT[Any], Any]]) -> list[tuple[EventT[Any], Failure]]:
+    def _fold_all(self, told: Sequence[Read]) -> list[Read]:
         """Together; where that fails, each alone: what counts already does not count again."""
         if not told:
             return []
         try:
-            self._fold.fold(told[0][0].message.partition, [(event.message.offset, content) for event, content in told])
+            self._fold.fold(told[0].record.partition, [(one.record.offset, one.content) for one in told])
         except PartitionsMismatch:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is to be the end of the one that caused it alone
-            return [(told[0][0], _failure(error))] if len(told) == 1 else [bad for one in told for bad in self._fold_all([one])]
+            return [told[0]._replace(content=_failure(error))] if len(told) == 1 else [bad for one in told for bad in self._fold_all([one])]
         return []
 
-    async def _bury(self, event: EventT[Any], failure: Failure) -> None:
+    async def _bury(self, event: EventT[Any], failures: Sequence[Read]) -> None:
+        """Give up the records that failed; only then is their batch done."""
         try:
-            outcome = await self._give_up(event, failure)
+            for failure in failures:
+                ENDED.labels(event.message.topic, await self._give_up(event, failure.content, failure.record)).inc()
         except AbandonedError:
-            outcome = "abandoned"
+            ENDED.labels(event.message.topic, "abandoned").inc()
             self._consumer.abandon(event.message)
         except BaseException:
             self._consumer.abandon(event.message)
             raise
         else:
             self._consumer.finish(event.message)
-        ENDED.labels(event.message.topic, outcome).inc()
+
+
+def records(event: EventT[Any]) -> Sequence[ConsumerRecord]:
+    """What came in a batch."""
+    return cast("Batch", event.message).records
 
 
 def _failure(error: Exception) -> Failure:

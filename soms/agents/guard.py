@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from soms import envelope
 from soms import logging as soms_logging
-from soms.agents.deadletter import DeadLetters, Failure, came
+from soms.agents.deadletter import DeadLetters, Failure, Letter, came
 from soms.agents.figures import ENDED, RETRIED, SECONDS
 from soms.agents.strict import StrictConsumer
 from soms.envelope import Envelope
@@ -142,13 +142,14 @@ class Guard:
         except Exception:  # noqa: BLE001 - it cannot tell, so it is not there
             return True
 
-    async def _give_up(self, event: EventT[Any], failure: Failure) -> str:
-        """Put the event among the dead letters, however long that takes: without them it would be lost."""
+    async def _give_up(self, event: EventT[Any], failure: Failure, record: Letter | None = None) -> str:
+        """Put the event, or one `record` of it, among the dead letters, however long that takes: without them it would be lost."""
+        letter = record or event.message
         sent, failures = False, 0
         while not sent:
             self._stay(event)
             try:
-                await self._letters.put(event.message, failure)
+                await self._letters.put(letter, failure)
                 sent = True
             except Exception as error:  # noqa: BLE001 - the broker is away or refuses; the event stays
                 failures += 1
@@ -156,7 +157,7 @@ class Guard:
                 await self._pause(event, failures)
             finally:
                 self.attempts += 1
-        origin = f"{event.message.topic}/{event.message.partition}/{event.message.offset}"
+        origin = f"{letter.topic}/{letter.partition}/{letter.offset}"
         logger.error("event given up: %s", failure.error, extra={"reason": failure.reason, "origin": origin, "attempts": failure.attempts})
         return "dead_lettered"
 

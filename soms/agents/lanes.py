@@ -6,31 +6,33 @@ So one event that hangs or is tried again holds up its own partition and no othe
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import islice
+from itertools import accumulate, islice, takewhile
 from typing import Any, Final
 
 from faust.types import TP, EventT
 
 ROOM: Final = 500
-MOUTHFULS: Final = 12
 # events come one by one, however many are there: what comes within a moment is done together, under load within a longer one
 MOMENT_SECONDS: Final = 0.03
 LONG_MOMENT_SECONDS: Final = 0.25
 Work = Callable[[Sequence[EventT[Any]]], Awaitable[None]]
+Size = Callable[[EventT[Any]], int]
 
 
 class Lanes:
     """Runs `work` for what is put in, once at a time per partition; `crash` hears of what `work` raises.
 
-    `work` gets what waits in the lane, oldest first, at most `most` events: one, unless it does better with several.
+    `work` gets what waits in the lane, oldest first: one event, or as many as are of a `size` of at most `most`, where it does better so.
     """
 
-    def __init__(self, work: Work, crash: Callable[[BaseException], Awaitable[None]], most: int = 1) -> None:
-        """Start with no lane: each lasts as long as it has events."""
-        self._work, self._crash, self._most = work, crash, most
+    def __init__(
+        self, work: Work, crash: Callable[[BaseException], Awaitable[None]], most: int = 1, size: Size = lambda _: 1, room: int = ROOM
+    ) -> None:
+        """Start with no lane: each lasts as long as it has events. There is `room` for so many in all."""
+        self._work, self._crash, self._most, self._size = work, crash, most, size
         self._waiting: dict[TP, deque[EventT[Any]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._room = asyncio.Semaphore(max(ROOM, MOUTHFULS * most))
+        self._room = asyncio.Semaphore(room)
 
     async def put(self, event: EventT[Any]) -> None:
         """Line the event up; waits while there are too many."""
@@ -49,7 +51,8 @@ class Lanes:
             while lane:
                 if self._most > 1:
                     await asyncio.sleep(moment)
-                events = list(islice(lane, self._most))
+                sizes = list(takewhile(lambda size: size <= self._most, accumulate(map(self._size, lane))))
+                events = list(islice(lane, max(len(sizes), 1)))
                 moment = LONG_MOMENT_SECONDS if len(events) > 1 else MOMENT_SECONDS
                 await self._work(events)
                 for _ in events:

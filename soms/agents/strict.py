@@ -5,13 +5,15 @@ Overrides private parts of the pinned versions; a test compares their text. Know
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import TopicPartition
+from aiokafka.structs import ConsumerRecord
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
 from faust.types.transports import TPorTopicSet
+from faust.types.tuples import ConsumerMessage
 
 # less than the broker waits for a member in a rebalance, more than an attempt of a handler may take
 DRAIN_SECONDS: Final = 8.0
@@ -23,6 +25,18 @@ FETCH_SECONDS: Final = 0.25
 UNSENT_SECONDS: Final = 5.0
 # its services log by the name of their module; under a name of ours their every step would be told
 FAUST: Final = logging.getLogger("faust")
+
+
+class Batch(ConsumerMessage):
+    """All records of a partition that a fetch brought, on their way as one message at the place of the first."""
+
+    def __init__(self, tp: TP, records: Sequence[ConsumerRecord], generation_id: int) -> None:
+        """Of at least one record."""
+        first = records[0]
+        super().__init__(
+            *tp, first.offset, first.timestamp / 1000, first.timestamp_type, None, None, None, None, tp=tp, generation_id=generation_id
+        )
+        self.records = records
 
 
 class StrictConsumer(driver.Consumer):
@@ -43,6 +57,8 @@ class StrictConsumer(driver.Consumer):
         self.draining = asyncio.Event()
         # writes to changelogs that the broker has not confirmed
         self.unsent: set[asyncio.Future[Any]] = set()
+        # topics that are delivered in batches: Faust's way of a message costs more than to count an event
+        self.batched: set[str] = set()
         super().__init__(transport, self._track, *args, **kwargs)
 
     def _new_consumer_thread(self) -> "StrictThread":
@@ -106,7 +122,13 @@ class StrictConsumer(driver.Consumer):
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
         """Stock hands over its live set; emptied in mid-fetch that means "any" to aiokafka, and what it brings is dropped."""
-        return await super()._getmany(active_partitions and frozenset(active_partitions), timeout)  # type: ignore[arg-type]
+        found = await super()._getmany(active_partitions and frozenset(active_partitions), timeout)  # type: ignore[arg-type]
+        return {tp: [records] if tp.topic in self.batched else records for tp, records in found.items()}
+
+    def _to_message(self, tp: TP, record: ConsumerRecord | list[ConsumerRecord]) -> ConsumerMessage:
+        if isinstance(record, list):
+            return Batch(tp, record, self.app.consumer_generation_id)
+        return super()._to_message(tp, record)
 
     async def _track(self, message: Message) -> None:
         """Deliver, unless a rebalance has begun since the fetch: what lay before in the partition is void, so a commit would pass over it.
@@ -117,7 +139,7 @@ class StrictConsumer(driver.Consumer):
             return
         if self.app.topics.acks_enabled_for(message.topic):
             self._unfinished.setdefault(message.tp, {})[message.offset] = message
-            self._next[message.tp] = message.offset + 1
+            self._next[message.tp] = (message.records[-1] if isinstance(message, Batch) else message).offset + 1
         await self._deliver(message)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:

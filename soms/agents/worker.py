@@ -26,7 +26,7 @@ from soms.agents import topics
 from soms.agents.app import create_app
 from soms.agents.deadletter import DeadLetters
 from soms.agents.figures import FIGURES
-from soms.agents.folding import Fold, FoldGuard
+from soms.agents.folding import Fold, FoldGuard, records
 from soms.agents.guard import Guard, Handler, Patience, Probe
 from soms.agents.lanes import Lanes
 from soms.agents.process import Vitals, listening
@@ -47,6 +47,8 @@ STOP_SECONDS: Final = 13.0
 LOOP_SECONDS: Final = 5.0
 BUFFERED: Final = 10_000
 TOGETHER: Final = 500
+# batches of a fetch, of 64 KiB each, that wait at most
+BATCHES: Final = 120
 logger = logging.getLogger(__name__)
 
 
@@ -68,24 +70,26 @@ class Worker:
 
         `probe` tells whether what the handler needs is there; see `guard` for what becomes of failures.
         """
-        self._agent(topic, Guard(self.app.strict, self._letters, handler, probe, patience))
+        guard = Guard(self.app.strict, self._letters, handler, probe, patience)
+        self._agent(topic, guard, Lanes(guard.bring_all_to_end, self.app.crash))
 
     def fold(self, topic: str, fold: Fold, most: int = TOGETHER) -> None:
-        """Have `fold` count the events of `topic`, up to so many together as wait in a partition; again after a crash."""
-        self._agent(topic, FoldGuard(self.app.strict, self._letters, fold, PATIENCE), most)
+        """Have `fold` count the events of `topic`, about so many together as wait in a partition; again after a crash."""
+        self.app.strict.batched.add(topic)
+        guard = FoldGuard(self.app.strict, self._letters, fold, PATIENCE)
+        self._agent(topic, guard, Lanes(guard.bring_all_to_end, self.app.crash, most, lambda event: len(records(event)), BATCHES), BATCHES)
 
-    def _agent(self, topic: str, guard: Guard, most: int = 1) -> None:
+    def _agent(self, topic: str, guard: Guard, lanes: Lanes, maxsize: int | None = None) -> None:
         if topic in self._guards:
             raise FailedPrecondition(f"{topic} has a handler already")
         self._guards[topic] = guard
-        lanes = Lanes(guard.bring_all_to_end, self.app.crash, most)
 
         async def agent(stream: Any) -> None:
             async for event in stream.noack().events():
                 self.app.strict.take(event.message)
                 await lanes.put(event)
 
-        self.app.agent(self.app.source(topic), name=topic)(agent)
+        self.app.agent(self.app.source(topic, maxsize), name=topic)(agent)
 
     @property
     def topics(self) -> list[str]:
