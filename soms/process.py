@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -28,8 +29,9 @@ class Stop(asyncio.Event):
         self._starting = asyncio.current_task()
 
     def ready(self) -> None:
-        """From now on it leaves by itself."""
+        """From now on it leaves by itself. What there is by now stays, so the garbage collector need not look through it again."""
         self._starting = None
+        gc.freeze()
 
     def tell(self) -> None:
         """Leave."""

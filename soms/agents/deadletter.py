@@ -6,7 +6,7 @@ One may arrive twice, as a worker may be killed between the letter and the commi
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 from aiokafka.structs import ConsumerRecord
 from faust.types import Message
@@ -17,7 +17,7 @@ from soms.agents.topics import dead_letters
 PREFIX: Final = "dlq_"
 SEND_SECONDS: Final = 15.0
 LONGEST_ERROR: Final = 1000
-Letter = Message | ConsumerRecord
+Letter: TypeAlias = Message | ConsumerRecord[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)

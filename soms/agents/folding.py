@@ -50,7 +50,7 @@ class FoldGuard(Guard):
         self._fold = fold
 
     async def bring_all_to_end(self, events: Sequence[EventT[Any]]) -> None:
-        """Count batches of one partition that were taken. Raises PartitionsMismatch where a table is not whole: that is no event's fault."""
+        """Count batches of one partition that were taken. Raises PartitionsMismatch for a table that is not whole: no event is to blame."""
         began = time.monotonic()
         held = [event for event in events if self._stays(event)]
         if not held:

@@ -5,13 +5,14 @@ told twice lies at two offsets, and the fence of the table alone would count it 
 """
 
 import base64
+import functools
 import struct
 import time
 import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 from prometheus_client import Counter
 
@@ -49,12 +50,15 @@ class Fact(NamedTuple):
     parts: Mapping[str, Tally]
 
 
-@dataclass
-class Share:
-    """What an event adds to one value."""
+class Place(NamedTuple):
+    """The id of an event that counts, and its source offset."""
 
-    names: Mapping[str, Tally]
-    ids: list[tuple[int, int]] = field(default_factory=list)
+    id: int
+    offset: int
+
+
+# by key and start of a window: source offsets, and what is to be noted or counted under which name
+Told = dict[tuple[str, float], list[tuple[int, Place | tuple[str, Tally]]]]
 
 
 @dataclass
@@ -93,31 +97,29 @@ class Windows:
 
     def fold(self, partition: int, told: Sequence[tuple[int, Fact]]) -> None:
         """Count facts of a partition."""
-        by_minute: dict[float, list[tuple[int, Fact]]] = defaultdict(list)
+        known: dict[float, Known] = {}
+        minutes: Told = defaultdict(list)
+        hours: Told = defaultdict(list)
         for offset, fact in told:
-            by_minute[fact.time // MINUTE * MINUTE].append((offset, fact))
-        minutes: dict[tuple[str, float], list[tuple[int, Share]]] = defaultdict(list)
-        hours: dict[tuple[str, float], list[tuple[int, Share]]] = defaultdict(list)
-        for start, facts in by_minute.items():
-            known = self._ids(partition, start)
-            for offset, fact in facts:
-                # what comes again counts again where it is not yet written; what was told twice does not
-                if known.first.get(fact.id, offset) < offset:
-                    continue
-                minutes[ALL, start].append((offset, Share({ALL: fact.whole})))
-                if fact.id not in known.first:
-                    minutes[_note(known, fact.id, offset), start].append((offset, Share({}, [(fact.id, offset)])))
-                for key, share in _by_key(fact.parts).items():
-                    hours[key, start // HOUR * HOUR].append((offset, share))
+            start = fact.time // MINUTE * MINUTE
+            ids = known[start] if start in known else known.setdefault(start, self._ids(partition, start))
+            first = ids.first.get(fact.id)
+            # what comes again counts again where it is not yet written; what was told twice does not
+            if first is not None and first < offset:
+                continue
+            if first is None:
+                minutes[_note(ids, fact.id, offset), start].append((offset, Place(fact.id, offset)))
+            minutes[ALL, start].append((offset, (ALL, fact.whole)))
+            for part in fact.parts.items():
+                hours[_bucket(part[0]) if part[0].startswith(PRODUCT) else COUNTRY, fact.time // HOUR * HOUR].append((offset, part))
         try:
-            self.tables[MINUTES].fold_all(minutes, _add)
+            self.tables[MINUTES].fold_all(minutes, _next)
         except BaseException:
             self._known.clear()  # has ids that are not written
             raise
-        for start in by_minute:
-            known = self._known[partition, start]
-            known.seen = self._seen(partition, start, known.page)
-        self.tables[HOURS].fold_all({key: sorted(shares, key=lambda one: one[0]) for key, shares in hours.items()}, _add)
+        for start, ids in known.items():
+            ids.seen = self._seen(partition, start, ids.page)
+        self.tables[HOURS].fold_all(hours, _next)
 
     def _ids(self, partition: int, start: float) -> Known:
         """The ids that a minute counts; read once, as long as nobody else writes."""
@@ -193,29 +195,27 @@ def _parts(event: OrderEvent) -> Mapping[str, Tally]:
     return parts
 
 
-def _by_key(parts: Mapping[str, Tally]) -> dict[str, Share]:
-    """Shares by the key under which they are kept."""
-    shares: dict[str, dict[str, Tally]] = defaultdict(dict)
-    for name, tally in parts.items():
-        key = f"{PRODUCT}{zlib.crc32(name.encode()) % BUCKETS}" if name.startswith(PRODUCT) else COUNTRY
-        shares[key][name] = tally
-    return {key: Share(names) for key, names in shares.items()}
+@functools.lru_cache(1 << 16)
+def _bucket(name: str) -> str:
+    return f"{PRODUCT}{zlib.crc32(name.encode()) % BUCKETS}"
 
 
-def _add(before: Value, shares: Sequence[Share]) -> Value:
-    """The next value of a window. What there is no room for is left out, and counted as such."""
+def _next(before: Value, told: Sequence[Any]) -> Value:
+    """The next value of a window or of a page."""
+    return _noted(before, told) if isinstance(told[0], Place) else _counted(before, told)
+
+
+def _counted(before: Value, told: Sequence[tuple[str, Tally]]) -> Value:
+    """What there is no room for is left out, and counted as such."""
     each, sums = dict(before.get(EACH, {})), dict[str, Tally]()
-    for share in shares:
-        for name, tally in share.names.items():
-            if name not in sums:
-                if name not in each and len(each) + len(sums) >= MOST_NAMES:
-                    LEFT_OUT.labels("room").inc()
-                    continue
-                sums[name] = Tally.of(each.get(name, {}))
-            sums[name].add(tally)
-    each |= {name: tally.value for name, tally in sums.items()}
-    pairs = [pair for share in shares for pair in share.ids]
-    return {EACH: each} | ({IDS: _packed(before.get(IDS, ""), pairs)} if pairs else {})
+    for name, tally in told:
+        if name not in sums:
+            if name not in each and len(each) + len(sums) >= MOST_NAMES:
+                LEFT_OUT.labels("room").inc()
+                continue
+            sums[name] = Tally.of(each.get(name, {}))
+        sums[name].add(tally)
+    return {EACH: each | {name: tally.value for name, tally in sums.items()}}
 
 
 def _note(known: Known, number: int, offset: int) -> str:
@@ -226,6 +226,6 @@ def _note(known: Known, number: int, offset: int) -> str:
     return f"{IDS}:{known.page}"
 
 
-def _packed(before: str, pairs: Sequence[tuple[int, int]]) -> str:
-    more = b"".join(PAIR.pack(*pair) for pair in pairs)
-    return base64.b64encode((base64.b64decode(before) + more)[-PAGE * PAIR.size :]).decode()
+def _noted(before: Value, told: Sequence[Place]) -> Value:
+    packed = base64.b64decode(before.get(IDS, "")) + b"".join(PAIR.pack(*place) for place in told)
+    return {EACH: {}, IDS: base64.b64encode(packed[-PAGE * PAIR.size :]).decode()}

@@ -236,3 +236,22 @@ async def test_lanes_have_an_end() -> None:
     await reached(lambda: putting.done() and bool(told))
 
     assert isinstance(told[0], ZeroDivisionError)
+
+
+async def test_a_lane_gives_as_much_as_fits() -> None:
+    """As many as wait, oldest first, up to a size in all; one that is larger alone comes alone."""
+    given: list[list[int]] = []
+    sizes = [300, 200, 700, 1, 499, 1]
+
+    async def work(events: Any) -> None:
+        given.append([event.message.offset for event in events])
+
+    async def crash(error: BaseException) -> None:
+        raise error
+
+    lanes = Lanes(work, crash, 500, lambda event: sizes[event.message.offset])
+    for offset in range(len(sizes)):
+        await lanes.put(Event(0, offset))  # type: ignore[arg-type]
+    await reached(lambda: sum(map(len, given)) == len(sizes))
+
+    assert given == [[0, 1], [2], [3, 4], [5]]

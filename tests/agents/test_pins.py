@@ -20,6 +20,7 @@ VERSIONS = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": 
 # what we override calls or is called by these
 NEIGHBOURS = [
     (App, "_on_partitions_revoked", "_on_partitions_assigned", "_stop_consumer", "on_rebalance_start", "on_rebalance_end"),
+    (App, "on_stop", "_producer_flush"),
     (Consumer, "_drain_messages", "_wait_next_records", "commit", "force_commit", "_commit_tps", "_filter_committable_offsets"),
     (Consumer, "_should_commit", "stop_flow", "resume_flow", "pause_partitions", "resume_partitions", "on_stop", "_commit_handler"),
     (Fetcher, "_fetcher", "on_stop"),
@@ -27,7 +28,7 @@ NEIGHBOURS = [
     (Recovery, "_restart_recovery", "_slurp_changelogs", "_wait", "_add", "revoke"),
     (Stream, "noack", "events"),
 ]
-DIGEST = "91115ef1000556e23ade3d127e0c4b3cd7bec3d606ee9f5d27602e5763d66266"
+DIGEST = "48e0cfb14ff40e51d64f29cb5d10505c8776766c2c3ac8975b51e1f12f6c1bf6"
 
 
 def overridden() -> Iterator[tuple[type, str]]:

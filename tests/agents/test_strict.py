@@ -1,12 +1,13 @@
 """What is committed, of what a fetch has brought."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from faust.types import TP, Message
 
-from soms.agents.strict import StrictConsumer
+from soms.agents.strict import Batch, StrictConsumer
 
 PLACE = TP("orders", 4)
 
@@ -28,6 +29,7 @@ def consumer(delivered: list[int]) -> StrictConsumer:
     made.app = cast("Any", SimpleNamespace(topics=SimpleNamespace(acks_enabled_for=lambda _: True)))
     made.flow_active = True
     made._deliver, made._unfinished, made._next = deliver, {}, {}
+    made._in_hand, made._idle = set(), asyncio.Event()
     return made
 
 
@@ -42,3 +44,14 @@ async def test_what_a_rebalance_overtakes_is_not_committed(consumer: StrictConsu
 
     assert delivered == [150, 151]
     assert consumer._new_offset(PLACE) is None
+
+
+async def test_a_batch_is_committed_as_a_whole(consumer: StrictConsumer) -> None:
+    """Up to its first record as long as it is under way, then behind its last."""
+    records = [cast("Any", SimpleNamespace(offset=offset, timestamp=0, timestamp_type=0)) for offset in (7, 8, 11)]
+    batch = Batch(PLACE, records, 1)
+    await consumer._track(batch)
+    before = consumer._new_offset(PLACE)
+    consumer.finish(batch)
+
+    assert (before, consumer._new_offset(PLACE)) == (7, 12)

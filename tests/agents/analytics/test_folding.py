@@ -4,13 +4,16 @@ import asyncio
 import datetime as dt
 import time
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
+from aiokafka.structs import ConsumerRecord
 from faust.types.tuples import TP, Message
 
 from soms import envelope
 from soms.agents.folding import FoldGuard
 from soms.agents.guard import Patience
+from soms.agents.strict import Batch
 from soms.events import StockLow
 
 
@@ -37,9 +40,14 @@ class Trial:
         """Left."""
         self.left.append(message.offset)
 
-    async def put(self, message: Message, failure: Any) -> None:
+    async def put(self, letter: ConsumerRecord[bytes, bytes], failure: Any) -> None:
         """Keep a letter."""
-        self.letters[message.offset] = failure.reason
+        self.letters[letter.offset] = failure.reason
+
+    async def leave(self, _letter: ConsumerRecord[bytes, bytes], _failure: Any) -> None:
+        """Keep none: the broker is away, and the worker has to leave."""
+        self.draining.set()
+        raise ConnectionError
 
     def read(self, found: envelope.Envelope, _time: float) -> int:
         """The number of an event."""
@@ -55,37 +63,52 @@ class Trial:
 
 
 class Event:
-    """An event as Faust hands it over."""
+    """A batch as Faust hands it over: records of one partition, the values of some are given."""
 
-    def __init__(self, offset: int, value: bytes | None = None) -> None:
-        told = StockLow(version=offset, sku="a", name="A", available=1, low_threshold=2)
-        headers = envelope.headers(uuid.uuid4(), told.type, "/test", dt.datetime.now(dt.UTC))
-        self.message = Message("topic", 0, offset, time.time(), 0, headers, b"a", value or told.payload.encode(), None, tp=TP("topic", 0))
+    def __init__(self, first: int, size: int, values: Mapping[int, bytes] | None = None) -> None:
+        records = [record(offset, (values or {}).get(offset)) for offset in range(first, first + size)]
+        self.message = Batch(TP("topic", 0), records, 0)
 
 
-async def test_events_are_counted_together() -> None:
+def record(offset: int, value: bytes | None) -> ConsumerRecord[bytes, bytes]:
+    """One as the broker has it."""
+    told = StockLow(version=offset, sku="a", name="A", available=1, low_threshold=2)
+    headers = envelope.headers(uuid.uuid4(), told.type, "/test", dt.datetime.now(dt.UTC))
+    content = value or told.payload.encode()
+    return ConsumerRecord("topic", 0, offset, round(time.time() * 1000), 0, b"a", content, None, 1, len(content), headers)
+
+
+async def test_batches_are_counted_together() -> None:
     """Once for all that wait; then all are acknowledged."""
     trial = Trial(set())
-    await trial.guard.bring_all_to_end([Event(n) for n in range(5)])  # type: ignore[misc]
+    await trial.guard.bring_all_to_end([Event(0, 3), Event(3, 2)])  # type: ignore[list-item]
 
-    assert (trial.counted, trial.finished) == ([[0, 1, 2, 3, 4]], [0, 1, 2, 3, 4])
+    assert (trial.counted, trial.finished, trial.guard.attempts) == ([[0, 1, 2, 3, 4]], [0, 3], 5)
 
 
-async def test_a_bad_event_spoils_nothing() -> None:
-    """What cannot be read or counted is a dead letter; the others count."""
+async def test_a_bad_record_spoils_nothing() -> None:
+    """What cannot be read or counted is a dead letter; the others of its batch count."""
     trial = Trial({3})
-    events = [Event(0), Event(1, b"{"), Event(2), Event(3), Event(4)]
-    await trial.guard.bring_all_to_end(events)  # type: ignore[arg-type]
+    await trial.guard.bring_all_to_end([Event(0, 5, {1: b"{"}), Event(5, 2)])  # type: ignore[list-item]
 
     assert trial.letters == {1: "unreadable", 3: "failed"}
-    assert trial.counted == [[0], [2], [4]]
-    assert sorted(trial.finished) == [0, 1, 2, 3, 4]
+    assert trial.counted == [[0], [2], [4], [5], [6]]
+    assert sorted(trial.finished) == [0, 5]
+
+
+async def test_a_batch_is_done_when_its_letters_are_kept() -> None:
+    """A worker that has to leave before the broker has the letter leaves the whole batch; what counts already does not count again."""
+    trial = Trial(set())
+    trial.put = trial.leave  # type: ignore[method-assign]
+    await trial.guard.bring_all_to_end([Event(0, 3, {1: b"{"}), Event(3, 1)])  # type: ignore[list-item]
+
+    assert (trial.counted, trial.finished, trial.left) == ([[0, 2, 3]], [3], [0])
 
 
 async def test_who_leaves_counts_nothing_more() -> None:
     """A worker that has to leave abandons what it has not counted."""
     trial = Trial(set())
     trial.draining.set()
-    await trial.guard.bring_all_to_end([Event(0), Event(1)])  # type: ignore[list-item]
+    await trial.guard.bring_all_to_end([Event(0, 2), Event(2, 1)])  # type: ignore[list-item]
 
-    assert (trial.left, trial.counted, trial.finished) == ([0, 1], [], [])
+    assert (trial.left, trial.counted, trial.finished) == ([0, 2], [], [])
