@@ -42,6 +42,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
     return Groups(config, log)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long the longest run is."""
+    parser.addoption("--orders", type=int, default=20_000, help="how many orders are told while analytics workers are killed")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the groups."""
     items.sort(key=lambda item: (*GROUPS, group(item.nodeid)).index(group(item.nodeid)))

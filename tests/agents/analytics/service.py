@@ -1,15 +1,21 @@
-"""The live windows of the analytics service with a group and a topic of their own. WORKER_TWIN names what is to be left out."""
+"""The analytics service with groups and a topic of its own; history where WORKER_HISTORY asks for it.
 
+WORKER_TWIN names what is to be left out.
+"""
+
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import faust
 
 from soms.agents.analytics import counting
+from soms.agents.history import History
 from soms.agents.strict import StrictConsumer
 from soms.agents.table import FencedTable
-from soms.agents.worker import run
+from soms.agents.worker import Worker, run
+from soms.models.database import reachable
 from soms.tokens import Verifier
 
 
@@ -29,10 +35,22 @@ def unfenced(table: FencedTable, told: Mapping[tuple[str, float], Sequence[tuple
         table[f"{metric}|{event.message.partition}", table.window.current(start)] = {**after, "o": contents[-1][0]}
 
 
+@contextlib.asynccontextmanager
+async def analysing(worker: Worker) -> AsyncIterator[None]:
+    """What the test wants of it."""
+    name, topic = os.environ["WORKER_SERVICE"], os.environ["WORKER_TOPIC"]
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(counting(worker, Verifier(worker.settings), topic))
+        if "WORKER_HISTORY" in os.environ:
+            await stack.enter_async_context(reachable(worker.settings, "analytics"))
+            await stack.enter_async_context(History(worker.settings, topic, f"{name}.history", name).pulse.running(3))
+        yield
+
+
 if __name__ == "__main__":
     twins = os.environ.get("WORKER_TWIN", "").split()
     if "uncommitted" in twins:
         StrictConsumer._commit_offsets = uncommitted  # type: ignore[method-assign,assignment] # as if killed before it
     if "unfenced" in twins:
         FencedTable.fold_all = unfenced  # type: ignore[method-assign,assignment]
-    run(os.environ["WORKER_SERVICE"], lambda worker: counting(worker, Verifier(worker.settings), os.environ["WORKER_TOPIC"]))
+    run(os.environ["WORKER_SERVICE"], analysing)

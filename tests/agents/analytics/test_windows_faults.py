@@ -23,16 +23,21 @@ async def test_every_worker_answers_for_all(shop: Any) -> None:
     assert document["top_products"][0]["revenue"]
 
 
-@pytest.mark.timeout(300)
-async def test_a_worker_is_killed_under_load(shop: Any, until: Any) -> None:
-    """20,000 orders, two workers, one killed with no goodbye and started again, twice: both tell the truth, and nothing is given up."""
+@pytest.mark.timeout(900)
+async def test_a_worker_is_killed_under_load(shop: Any, until: Any, database: None, request: pytest.FixtureRequest) -> None:
+    """`--orders` orders, two workers, one killed with no goodbye and started again, twice.
+
+    Then both tell the truth, history is the truth row by row, and nothing was given up.
+    """
+    number = request.config.getoption("--orders")
+    shop.variables = {"WORKER_HISTORY": "1"}
     workers = [await shop.start(), await shop.start()]
     for worker in workers:
         await until(lambda worker=worker: shop.live(worker))
-    feeding = asyncio.create_task(shop.busy(20_000, 2000))
+    feeding = asyncio.create_task(shop.busy(number, 2000))
     for _ in range(2):
         orders = shop.orders
-        await until(lambda orders=orders: feeding.done() or shop.orders > orders + 4000)
+        await until(lambda orders=orders: feeding.done() or shop.orders > orders + number // 5)
         workers[1].process.kill()
         await workers[1].wait()
         workers[1] = await shop.start()
@@ -40,6 +45,7 @@ async def test_a_worker_is_killed_under_load(shop: Any, until: Any) -> None:
     await feeding
     for worker in workers:
         await shop.tells(worker)
+    await shop.remembers()
 
     assert not [line for said in shop.said.values() for line in said if "given up" in line]
 
