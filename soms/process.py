@@ -17,6 +17,8 @@ from soms.config import Settings
 from soms.errors import SomsError
 
 BACKGROUND_NICENESS = 10
+# objects more: a request or a batch makes thousands that go by themselves
+COLLECT_EVERY = 10_000
 log = logging.getLogger(__name__)
 
 
@@ -32,6 +34,7 @@ class Stop(asyncio.Event):
         """From now on it leaves by itself. What there is by now stays, so the garbage collector need not look through it again."""
         self._starting = None
         gc.freeze()
+        gc.set_threshold(COLLECT_EVERY)
 
     def tell(self) -> None:
         """Leave."""
