@@ -82,7 +82,7 @@ def _tops(board: Board, hour: float) -> dict[str, Any]:
     for start in (hour - HOUR, hour):
         for metric, tally in board.sums(HOURS, start).items():
             sums.setdefault(metric, Tally()).add(tally)
-    products = ({"sku": sku, "name": tally.name, **_sold(tally)} for sku, tally in _best(sums, PRODUCT))
+    products = ({"sku": sku, "name": tally.name or sku, **_sold(tally)} for sku, tally in _best(sums, PRODUCT))
     countries = ({"country": country or None, **_sold(tally)} for country, tally in _best(sums, COUNTRY))
     return {"top_products": list(products), "top_countries": list(countries)}
 

@@ -117,7 +117,7 @@ async def top_products(asked: Range, limit: int, ranking: Ranking) -> list[dict[
     return [
         {
             "sku": sku,
-            "name": group[0]["name"],
+            "name": group[0]["name"] or sku,  # thousands of lines are told without names
             **{name: one for name, one in figures(group).items() if name in ("orders", "units", "revenue")},
         }
         for (sku,), group in _grouped(rows, "key")

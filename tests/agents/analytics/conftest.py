@@ -12,7 +12,7 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohttp
 import pytest
@@ -25,28 +25,12 @@ from soms.agents.producer import milliseconds
 from soms.config import Settings
 from soms.events import EventLine, OrderCancelled, OrderEvent, OrderPlaced
 from soms.local.child import Child
-from soms.models.database import fetch
 from soms.tokens import Signer
+from tests.agents.analytics.memory import Entry
 
 PROGRAM = Path(__file__).with_name("service.py")
 MINUTE = 60
 NAMESPACE = uuid.UUID(int=7)
-
-
-FACTS = "select order_id, version, status, currency, total, placed_at, cancelled_at from order_fact"
-LINES = "select order_id, sku, quantity, unit_price from line_fact order by order_id, position"
-
-
-class Entry(NamedTuple):
-    """What history should know of an order."""
-
-    version: int
-    status: str
-    currency: str
-    total: int
-    placed_at: dt.datetime
-    cancelled_at: dt.datetime | None
-    lines: list[tuple[str, int, int]]
 
 
 class Shop:
@@ -193,25 +177,6 @@ class Shop:
             document = await self.live(child)
         return document
 
-    async def remembers(self, seconds: float = 60) -> None:
-        """Wait until history has received every event, as long as it gets on; then it is the truth, row by row."""
-        events, before, end = sum(entry.version for entry in self.book.values()), -1, time.monotonic() + seconds
-        while (received := await _received()) < events:
-            if received != before:
-                before, end = received, time.monotonic() + seconds
-            assert time.monotonic() < end, f"{received:,} of {events:,} events are in history"
-            await asyncio.sleep(0.5)
-        wrong = await self._misremembered()
-        assert not wrong, f"{len(wrong):,} orders of {len(self.book):,} are wrong, as {wrong[0]}"
-
-    async def _misremembered(self) -> list[tuple[Entry | None, Entry | None]]:
-        """Orders as they should be in history, and as they are."""
-        found = {row["order_id"]: Entry(*list(row.values())[1:], lines=[]) for row in await fetch("analytics", FACTS)}
-        for row in await fetch("analytics", LINES):
-            found[row["order_id"]].lines.append((row["sku"], row["quantity"], row["unit_price"]))
-        orders = found.keys() | self.book.keys()
-        return [pair for order in orders if (pair := (self.book.get(order), found.get(order)))[0] != pair[1]]
-
     def _counted(self, document: Any) -> int:
         return sum(document["totals"]["today"][name] for name in ("orders", "cancelled")) if document else 0
 
@@ -241,11 +206,6 @@ class Shop:
             if {name: told.get(name, 0) for name in true} != true:
                 found[window["start"]] = told, true
         return found
-
-
-async def _received() -> int:
-    [row] = await fetch("analytics", "select count(*) from inbox")
-    return int(row["count"])
 
 
 @pytest.fixture

@@ -134,13 +134,21 @@ async def test_a_slow_reader_is_dropped(station: Station, monkeypatch: pytest.Mo
     """Who does not read is cut off, and the others hear all; nothing piles up."""
     monkeypatch.setattr(live_views, "WRITE_SECONDS", 0.3)
     monkeypatch.setattr(broadcast, "GAP_SECONDS", 0.01)
-    large = "x" * 4_000_000
+    large, dropped, stream = "x" * 4_000_000, asyncio.Event(), live_views._stream
+
+    async def streaming(*told: Any) -> Any:
+        try:
+            return await stream(*told)
+        finally:
+            dropped.set()
+
+    monkeypatch.setattr(live_views, "_stream", streaming)
     monkeypatch.setattr(station.broadcast, "_document", lambda: {"figure": station.figure, "large": large})
     async with station.follow() as slow:
         station.tell(5)
         with pytest.raises((aiohttp.ClientError, asyncio.IncompleteReadError)):
             async with asyncio.timeout(5):
-                await asyncio.sleep(2)
+                await dropped.wait()
                 while True:
                     if not await slow.readany():
                         raise aiohttp.ClientPayloadError

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from soms.local.kafka import Kafka
+from tests.agents.analytics.memory import remembered
 
 
 async def test_every_worker_answers_for_all(shop: Any) -> None:
@@ -45,7 +46,7 @@ async def test_a_worker_is_killed_under_load(shop: Any, until: Any, database: No
     await feeding
     for worker in workers:
         await shop.tells(worker)
-    await shop.remembers()
+    await remembered(shop.book)
 
     assert not [line for said in shop.said.values() for line in said if "given up" in line]
 
