@@ -7,7 +7,9 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from aiokafka.structs import ConsumerRecord
+from faust.exceptions import PartitionsMismatch
 from faust.types.tuples import TP, Message
 
 from soms import envelope
@@ -53,6 +55,10 @@ class Trial:
         """The number of an event."""
         assert found.event
         return found.event.version
+
+    def mismatch(self, _partition: int, _told: Any) -> None:
+        """Count nothing: the partition came without what was counted before."""
+        raise PartitionsMismatch
 
     def fold(self, _partition: int, told: Any) -> None:
         """Count, or fail as a whole."""
@@ -112,3 +118,13 @@ async def test_who_leaves_counts_nothing_more() -> None:
     await trial.guard.bring_all_to_end([Event(0, 2), Event(2, 1)])  # type: ignore[list-item]
 
     assert (trial.left, trial.counted, trial.finished) == ([0, 2], [], [])
+
+
+async def test_a_table_that_is_not_whole_is_no_events_fault() -> None:
+    """The lane, and with it the worker, comes to an end; no event is given up, and none is done."""
+    trial = Trial(set())
+    trial.fold = trial.mismatch  # type: ignore[method-assign]
+    with pytest.raises(PartitionsMismatch):
+        await trial.guard.bring_all_to_end([Event(0, 3), Event(3, 1)])  # type: ignore[list-item]
+
+    assert (trial.letters, trial.finished) == ({}, [])
