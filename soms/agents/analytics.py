@@ -60,7 +60,8 @@ async def _provide(worker: Worker, windows: Windows) -> None:
     then a worker restores nothing.
     """
     names, conf = {changelog(worker.app, name): table for name, table in windows.tables.items()}, worker.app.conf
-    new = [NewTopic(name, topics.PARTITIONS, conf.topic_replication_factor, topic_configs=table.settings) for name, table in names.items()]
+    copies, safe = conf.topic_replication_factor, {"min.insync.replicas": str(min(conf.topic_replication_factor, 2))}
+    new = [NewTopic(name, topics.PARTITIONS, copies, topic_configs=table.settings | safe) for name, table in names.items()]
     async with topics.administration(worker.settings.kafka or "") as admin:
         await admin.create_topics(new)  # those that are there stay as they are
     await topics.wait_for(worker.settings, list(names))

@@ -33,6 +33,8 @@ class Broadcast:
     async def run_once(self) -> None:
         """Look whether there is news; its id is the same wherever the same is told."""
         if not self._listeners:
+            # what was news then need not be when somebody comes
+            self._state = self._message = b""
             return
         try:
             document = self._document()

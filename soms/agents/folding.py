@@ -3,6 +3,7 @@
 They come in batches. A record that cannot be read or counted goes to the dead letters and spoils nothing for the others.
 """
 
+import asyncio
 import time
 import weakref
 from collections import defaultdict
@@ -56,15 +57,20 @@ class FoldGuard(Guard):
         if not held:
             return
         failures: dict[EventT[Any], list[Read]] = defaultdict(list)
-        for failure in self._count(held):
-            failures[failure.event].append(failure)
+        try:
+            for failure in self._count(held):
+                failures[failure.event].append(failure)
+        except PartitionsMismatch:
+            for event in held:
+                self._consumer.abandon(event.message)
+            raise
         for event in held:
             if event not in failures:
                 self._consumer.finish(event.message)
-        topic, size = held[0].message.topic, sum(len(records(event)) for event in held)
-        ENDED.labels(topic, "handled").inc(size - sum(map(len, failures.values())))
+        topic, number = held[0].message.topic, sum(map(size, held))
+        ENDED.labels(topic, "handled").inc(number - sum(map(len, failures.values())))
         SECONDS.labels(topic).observe(time.monotonic() - began)
-        self.attempts += size
+        self.attempts += number
         for event, bad in failures.items():
             await self._bury(event, bad)
 
@@ -73,7 +79,7 @@ class FoldGuard(Guard):
             self._stay(event)
         except AbandonedError:
             self._consumer.abandon(event.message)
-            ENDED.labels(event.message.topic, "abandoned").inc(len(records(event)))
+            ENDED.labels(event.message.topic, "abandoned").inc(size(event))
             return False
         return True
 
@@ -83,7 +89,7 @@ class FoldGuard(Guard):
         failures: list[Read] = []
         told: list[Read] = []
         for event in events:
-            for record in records(event):
+            for record in _records(event):
                 try:
                     found = envelope.read(record.headers, record.key, record.value)
                     content = self._fold.read(found, record.timestamp / 1000) if found.event else None
@@ -108,10 +114,10 @@ class FoldGuard(Guard):
     async def _bury(self, event: EventT[Any], failures: Sequence[Read]) -> None:
         """Give up the records that failed; only then is their batch done."""
         try:
-            for failure in failures:
-                ENDED.labels(event.message.topic, await self._give_up(event, failure.content, failure.record)).inc()
+            for outcome in await asyncio.gather(*(self._give_up(event, failure.content, failure.record) for failure in failures)):
+                ENDED.labels(event.message.topic, outcome).inc()
         except AbandonedError:
-            ENDED.labels(event.message.topic, "abandoned").inc()
+            ENDED.labels(event.message.topic, "abandoned").inc(len(failures))
             self._consumer.abandon(event.message)
         except BaseException:
             self._consumer.abandon(event.message)
@@ -120,8 +126,12 @@ class FoldGuard(Guard):
             self._consumer.finish(event.message)
 
 
-def records(event: EventT[Any]) -> Sequence[ConsumerRecord]:
-    """What came in a batch."""
+def size(event: EventT[Any]) -> int:
+    """How many records came in a batch."""
+    return len(_records(event))
+
+
+def _records(event: EventT[Any]) -> Sequence[ConsumerRecord]:
     return cast("Batch", event.message).records
 
 

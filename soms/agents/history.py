@@ -6,7 +6,7 @@ It stands still while PostgreSQL is away, and nothing else with it: what it has 
 import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -114,7 +114,7 @@ class History:
                 await producer.stop()
                 raise
             self._producer = producer
-        told: Any = deadletter.headers(cast("Any", record), Failure(error.reason, error.message, 1))
+        told: Any = deadletter.headers(record, Failure(error.reason, error.message, 1))
         value = b"" if record.key is None and record.value is None else record.value
         await self._producer.send_and_wait(self._letters, value, record.key, headers=told)
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from faust.types import TP, EventT
 
 ROOM: Final = 500
-# events come one by one, however many are there: what comes within a moment is done together, under load within a longer one
+# what comes within a moment is done together, under load within a longer one; who has enough waits for no more
 MOMENT_SECONDS: Final = 0.03
 LONG_MOMENT_SECONDS: Final = 0.25
 Work = Callable[[Sequence[EventT[Any]]], Awaitable[None]]
@@ -50,7 +50,7 @@ class Lanes:
             moment = MOMENT_SECONDS
             while lane:
                 if self._most > 1:
-                    await asyncio.sleep(moment)
+                    await asyncio.sleep(moment if sum(map(self._size, lane)) < self._most else 0)
                 sizes = list(takewhile(lambda size: size <= self._most, accumulate(map(self._size, lane))))
                 events = list(islice(lane, max(len(sizes), 1)))
                 moment = LONG_MOMENT_SECONDS if len(events) > 1 else MOMENT_SECONDS

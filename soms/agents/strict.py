@@ -153,10 +153,10 @@ class StrictConsumer(driver.Consumer):
 
     async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
         """Commit after the changelogs have it, as far as they were written by now; stock notes a commit that failed as done."""
-        before, late = {tp: self._committed_offset[tp] for tp in offsets}, set(self.unsent)
-        if late:
-            _, late = await asyncio.wait(late, timeout=UNSENT_SECONDS)
-        done = not late and await super()._commit_offsets(offsets, start_new_transaction)
+        before, writes = {tp: self._committed_offset[tp] for tp in offsets}, set(self.unsent)
+        if writes:
+            await asyncio.wait(writes, timeout=UNSENT_SECONDS)
+        done = not writes & self.unsent and await super()._commit_offsets(offsets, start_new_transaction)
         if not done:
             self._committed_offset.update(before)
         return done
@@ -168,13 +168,14 @@ class StrictConsumer(driver.Consumer):
         await super().commit_and_end_transactions()
 
     async def wait_empty(self) -> None:
-        """Let what is in hand come to its end, but not for ever, and commit."""
+        """Let what is in hand come to its end, but not for ever, and commit. Faust asks twice; the second time it has had its time."""
+        patience_seconds = 0 if self.draining.is_set() else DRAIN_SECONDS
         self.draining.set()
         try:
-            async with asyncio.timeout(DRAIN_SECONDS):
+            async with asyncio.timeout(patience_seconds):
                 await self._idle.wait()
         except TimeoutError:
-            self.log.warning("%d events are not done after %g s and will come again", len(self._in_hand), DRAIN_SECONDS)
+            self.log.warning("%d messages are not done after %g s and will come again", len(self._in_hand), patience_seconds)
         try:
             async with asyncio.timeout(COMMIT_SECONDS):
                 await self.commit_and_end_transactions()

@@ -4,6 +4,7 @@ In memory, for windows: few live keys, each with the partition in it (`metric|pa
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from aiokafka.structs import ConsumerRecord
 from faust.exceptions import PartitionsMismatch
 from faust.types import TP, EventT
 from faust.types.tuples import FutureMessage
+from mode.utils.times import want_seconds
 
 from soms.agents.strict import FAUST, StrictConsumer
 
@@ -82,10 +84,14 @@ class FencedTable(faust.Table[Any, Value]):
         return self.data.data, self.data._key_partition  # type: ignore[attr-defined] # noqa: SLF001 - there is no other way
 
     def restore(self, partition: int, records: Iterable[ConsumerRecord]) -> None:
-        """Take over what lies in the changelog of a partition, never back to a lower offset."""
+        """Take over what lies in the changelog of a partition, never back to a lower offset, and no window that is not kept any more."""
         values, partitions = self._memory
+        expires = want_seconds(self.window.expires) if self.window and self.window.expires else None
+        oldest = time.time() - expires if expires else None
         for record in records:
             key = self._to_key(orjson.loads(record.key))
+            if oldest is not None and key[1][1] < oldest:
+                continue
             value = orjson.loads(record.value) if record.value is not None else None
             if value is None:
                 values.pop(key, None)
@@ -126,15 +132,22 @@ class FencedTable(faust.Table[Any, Value]):
         """Write to the changelog. Offsets are committed after it, and the key goes when its partition goes."""
         self._memory[1][key] = partition
         sending = super().send_changelog(partition, key, value, *args, **kwargs)
-        unsent = cast("StrictConsumer", self.app.consumer).unsent
-        unsent.add(sending)
-        sending.add_done_callback(unsent.discard)
+        self._unsent.add(sending)
+        sending.add_done_callback(self._confirm)
         return sending
 
-    def _on_changelog_sent(self, fut: FutureMessage) -> None:
-        if error := fut.exception():  # the table and its changelog part company: stop, and read the changelog again
+    @property
+    def _unsent(self) -> set[asyncio.Future[Any]]:
+        return cast("StrictConsumer", self.app.consumer).unsent
+
+    def _confirm(self, sending: FutureMessage) -> None:
+        """Note that a write has arrived. One that failed stays unsent, so that no commit passes over it; stock only logs it."""
+        if error := sending.exception():  # the table and its changelog part company: stop, and read the changelog again
             self._crashing = asyncio.ensure_future(self.app.crash(error))
-            return
+        else:
+            self._unsent.discard(sending)
+
+    def _on_changelog_sent(self, fut: FutureMessage) -> None:
         sent = fut.result()
         read = self.app.tables.recovery.active_offsets  # type: ignore[attr-defined]
         if read.get(sent.topic_partition) is not None:

@@ -5,14 +5,13 @@ told twice lies at two offsets, and the fence of the table alone would count it 
 """
 
 import base64
-import functools
 import struct
 import time
 import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from prometheus_client import Counter
 
@@ -31,12 +30,14 @@ KEPT: Final = {MINUTES: 26 * HOUR, HOURS: 3 * HOUR}
 AHEAD_SECONDS: Final = SLACK.total_seconds()
 IDS: Final = "ids"
 # products share values, so that an order of many lines is no more than a few writes, and live keys do not grow with the catalogue
-BUCKETS: Final = 16
+BUCKETS: Final = 64
 # in a page of a minute of a partition; of more pages than these the oldest is written over
 PAGE: Final = 128
 PAGES: Final = 64
 # in a bucket of an hour: a value has to fit into a record
-MOST_NAMES: Final = 1000
+MOST_NAMES: Final = 500
+# of an order, in minor units: JSON has exact numbers up to there, and sums of many such fit into a record
+MOST_MONEY: Final = 1 << 53
 PAIR: Final = struct.Struct("<QQ")
 LEFT_OUT: Final = Counter("soms_live_left_out", "Events, or products of events, that live windows do not count", ["why"], registry=FIGURES)
 
@@ -50,15 +51,13 @@ class Fact(NamedTuple):
     parts: Mapping[str, Tally]
 
 
-class Place(NamedTuple):
-    """The id of an event that counts, and its source offset."""
-
-    id: int
-    offset: int
-
-
-# by key and start of a window: source offsets, and what is to be noted or counted under which name
-Told = dict[tuple[str, float], list[tuple[int, Place | tuple[str, Tally]]]]
+# the id of an event that counts, and its source offset
+Entry: TypeAlias = tuple[int, int]
+# what an event adds under a name
+Part: TypeAlias = tuple[str, Tally]
+# by key and start of a window: source offsets, and what is to be noted or counted
+Content = TypeVar("Content")
+Told: TypeAlias = dict[tuple[str, float], list[tuple[int, Content]]]
 
 
 @dataclass
@@ -93,13 +92,17 @@ class Windows:
         if not now - KEPT[MINUTES] < moment <= now + AHEAD_SECONDS:
             LEFT_OUT.labels("late" if moment < now else "future").inc()
             return None
+        if abs(event.total) > MOST_MONEY or any(abs(line.quantity * line.unit_price) > MOST_MONEY for line in event.lines):
+            LEFT_OUT.labels("money").inc()
+            return None
         return Fact(int.from_bytes(found.id.bytes[8:]), moment, _whole(event), _parts(event))
 
     def fold(self, partition: int, told: Sequence[tuple[int, Fact]]) -> None:
         """Count facts of a partition."""
         known: dict[float, Known] = {}
-        minutes: Told = defaultdict(list)
-        hours: Told = defaultdict(list)
+        pages: Told[Entry] = defaultdict(list)
+        minutes: Told[Part] = defaultdict(list)
+        hours: Told[Part] = defaultdict(list)
         for offset, fact in told:
             start = fact.time // MINUTE * MINUTE
             ids = known[start] if start in known else known.setdefault(start, self._ids(partition, start))
@@ -108,18 +111,19 @@ class Windows:
             if first is not None and first < offset:
                 continue
             if first is None:
-                minutes[_note(ids, fact.id, offset), start].append((offset, Place(fact.id, offset)))
+                pages[_note(ids, fact.id, offset), start].append((offset, (fact.id, offset)))
             minutes[ALL, start].append((offset, (ALL, fact.whole)))
             for part in fact.parts.items():
                 hours[_bucket(part[0]) if part[0].startswith(PRODUCT) else COUNTRY, fact.time // HOUR * HOUR].append((offset, part))
         try:
-            self.tables[MINUTES].fold_all(minutes, _next)
+            self.tables[MINUTES].fold_all(pages, _noted)
+            self.tables[MINUTES].fold_all(minutes, _counted)
         except BaseException:
             self._known.clear()  # has ids that are not written
             raise
         for start, ids in known.items():
             ids.seen = self._seen(partition, start, ids.page)
-        self.tables[HOURS].fold_all(hours, _next)
+        self.tables[HOURS].fold_all(hours, _counted)
 
     def _ids(self, partition: int, start: float) -> Known:
         """The ids that a minute counts; read once, as long as nobody else writes."""
@@ -195,18 +199,12 @@ def _parts(event: OrderEvent) -> Mapping[str, Tally]:
     return parts
 
 
-@functools.lru_cache(1 << 16)
 def _bucket(name: str) -> str:
     return f"{PRODUCT}{zlib.crc32(name.encode()) % BUCKETS}"
 
 
-def _next(before: Value, told: Sequence[Any]) -> Value:
-    """The next value of a window or of a page."""
-    return _noted(before, told) if isinstance(told[0], Place) else _counted(before, told)
-
-
-def _counted(before: Value, told: Sequence[tuple[str, Tally]]) -> Value:
-    """What there is no room for is left out, and counted as such."""
+def _counted(before: Value, told: Sequence[Part]) -> Value:
+    """A window with more in it. What there is no room for is left out, and counted as such."""
     each, sums = dict(before.get(EACH, {})), dict[str, Tally]()
     for name, tally in told:
         if name not in sums:
@@ -226,6 +224,7 @@ def _note(known: Known, number: int, offset: int) -> str:
     return f"{IDS}:{known.page}"
 
 
-def _noted(before: Value, told: Sequence[Place]) -> Value:
-    packed = base64.b64decode(before.get(IDS, "")) + b"".join(PAIR.pack(*place) for place in told)
+def _noted(before: Value, told: Sequence[Entry]) -> Value:
+    """A page with more ids on it."""
+    packed = base64.b64decode(before.get(IDS, "")) + b"".join(PAIR.pack(*entry) for entry in told)
     return {EACH: {}, IDS: base64.b64encode(packed[-PAGE * PAIR.size :]).decode()}

@@ -26,7 +26,7 @@ from soms.agents import topics
 from soms.agents.app import create_app
 from soms.agents.deadletter import DeadLetters
 from soms.agents.figures import FIGURES
-from soms.agents.folding import Fold, FoldGuard, records
+from soms.agents.folding import Fold, FoldGuard, size
 from soms.agents.guard import Guard, Handler, Patience, Probe
 from soms.agents.lanes import Lanes
 from soms.agents.process import Vitals, listening
@@ -47,7 +47,7 @@ STOP_SECONDS: Final = 13.0
 LOOP_SECONDS: Final = 5.0
 BUFFERED: Final = 10_000
 TOGETHER: Final = 500
-# batches of a fetch, of 64 KiB each, that wait at most
+# that wait in the channel, and as many in the lanes; most are of 64 KiB, as a fetch is, or of one record batch that is larger
 BATCHES: Final = 120
 logger = logging.getLogger(__name__)
 
@@ -73,11 +73,11 @@ class Worker:
         guard = Guard(self.app.strict, self._letters, handler, probe, patience)
         self._agent(topic, guard, Lanes(guard.bring_all_to_end, self.app.crash))
 
-    def fold(self, topic: str, fold: Fold, most: int = TOGETHER) -> None:
-        """Have `fold` count the events of `topic`, about so many together as wait in a partition; again after a crash."""
+    def fold(self, topic: str, fold: Fold) -> None:
+        """Have `fold` count the events of `topic`, those together that wait in a partition; again after a crash."""
         self.app.strict.batched.add(topic)
         guard = FoldGuard(self.app.strict, self._letters, fold, PATIENCE)
-        self._agent(topic, guard, Lanes(guard.bring_all_to_end, self.app.crash, most, lambda event: len(records(event)), BATCHES), BATCHES)
+        self._agent(topic, guard, Lanes(guard.bring_all_to_end, self.app.crash, TOGETHER, size, BATCHES), BATCHES)
 
     def _agent(self, topic: str, guard: Guard, lanes: Lanes, maxsize: int | None = None) -> None:
         if topic in self._guards:

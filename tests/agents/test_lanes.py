@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from faust.types.tuples import TP, Message
 
 from soms.agents.lanes import ROOM, Lanes
@@ -92,3 +93,23 @@ async def test_a_lane_gives_as_much_as_fits() -> None:
     await reached(lambda: sum(map(len, given)) == len(sizes))
 
     assert given == [[0, 1], [2], [3, 4], [5]]
+
+
+async def test_who_has_enough_waits_for_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backlog is worked off without a pause."""
+    monkeypatch.setattr("soms.agents.lanes.MOMENT_SECONDS", 3600)
+    monkeypatch.setattr("soms.agents.lanes.LONG_MOMENT_SECONDS", 3600)
+    given = []
+
+    async def work(events: Any) -> None:
+        given.append(len(events))
+
+    async def crash(error: BaseException) -> None:
+        raise error
+
+    lanes = Lanes(work, crash, 10)
+    for offset in range(35):
+        await lanes.put(Event(0, offset))  # type: ignore[arg-type]
+    await reached(lambda: len(given) == 3)
+
+    assert given == [10, 10, 10]

@@ -110,6 +110,22 @@ async def test_who_comes_back_is_told_what_is_new(station: Station) -> None:
         assert (await event(reader))[1] == 2
 
 
+async def test_who_comes_later_hears_no_old_news(station: Station, eventually: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was told when somebody last listened is not told again as if it were new."""
+    monkeypatch.setattr(live_views, "SILENCE_SECONDS", 0.1)
+    async with station.follow() as reader:
+        await event(reader)
+
+    async def gone() -> bool:
+        return not station.broadcast._listeners
+
+    await eventually(gone)
+    station.figure = 2
+    await station.broadcast.run_once()
+    async with station.follow() as reader:
+        assert (await event(reader))[1] == 2
+
+
 async def test_silence_is_broken(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
     """A comment says that the stream is there."""
     monkeypatch.setattr(live_views, "SILENCE_SECONDS", 0.1)

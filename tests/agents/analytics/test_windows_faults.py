@@ -91,18 +91,19 @@ async def test_without_a_fence_windows_count_twice(shop: Any) -> None:
 
 
 async def test_what_is_not_of_now_is_left_out(shop: Any) -> None:
-    """Events of yesterday, of the future and of another shop do not count live, and those that a clock left out are told of."""
+    """Events of yesterday, of the future, of another shop or of absurd sums do not count live; what was left out, and why, is told."""
     worker, now = await shop.start(), time.time()
-    known, late, ahead, imported = (shop.order(now) for _ in range(4))
+    known, late, ahead, imported, absurd = (shop.order(now) for _ in range(5))
     shop.note(known)
     await shop.tell(known)
     await shop.tell(late, moment=now - 27 * 3600)
     await shop.tell(ahead, moment=now + 1800)
     await shop.tell(imported.model_copy(update={"external_number": "A-1"}))
+    await shop.tell(absurd.model_copy(update={"total": 10**17}))
     document = await shop.tells(worker)
 
     assert document["totals"]["last_hour"]["orders"] == 1
     async with aiohttp.ClientSession() as session, session.get(f"{shop.address(worker)}/metrics") as answer:
         lines = (await answer.text()).splitlines()
     told = Counter(line for line in lines if line.startswith("soms_live_left_out_total{"))
-    assert told == {'soms_live_left_out_total{why="late"} 1.0': 1, 'soms_live_left_out_total{why="future"} 1.0': 1}
+    assert told == Counter(f'soms_live_left_out_total{{why="{why}"}} 1.0' for why in ("late", "future", "money"))
