@@ -46,9 +46,9 @@ PATIENCE: Final = Patience()
 STOP_SECONDS: Final = 13.0
 LOOP_SECONDS: Final = 5.0
 BUFFERED: Final = 10_000
-TOGETHER: Final = 500
+TOGETHER: Final = 1000
 # that wait in the channel, and as many in the lanes; most are of 64 KiB, as a fetch is, or of one record batch that is larger
-BATCHES: Final = 120
+BATCHES: Final = 240
 logger = logging.getLogger(__name__)
 
 
